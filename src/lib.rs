@@ -1,0 +1,10 @@
+//! supplant: a strangler-fig routing proxy.
+//!
+//! It stands in front of a legacy application while a new one, the candidate, takes it over slice
+//! by slice. For each request it decides who answers, mirrors a sample to the other side, compares
+//! both answers, gathers evidence, and shows when a slice is safe to shift.
+//!
+//! The modules are listed from the ground up: **a module uses only the modules above its own
+//! line**. `tests/it/house.rs` reads this file and names whoever looks upward.
+
+pub mod model; // the words of the domain

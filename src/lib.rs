@@ -8,3 +8,6 @@
 //! line**. `tests/it/house.rs` reads this file and names whoever looks upward.
 
 pub mod model; // the words of the domain
+pub mod clock; // the one place that reads time and chance
+pub mod tasks; // spawning, and draining at the end
+pub mod telemetry; // metric names and handles, logs

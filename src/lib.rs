@@ -9,5 +9,8 @@
 
 pub mod model; // the words of the domain
 // Shell.
+pub mod clock; // the one place that reads time and chance
+pub mod tasks; // spawning, and draining at the end
+pub mod telemetry; // metric names and handles, logs
 pub mod store; // what outlives the process
 pub mod control; // the only writer of the table

@@ -14,3 +14,5 @@ pub mod tasks; // spawning, and draining at the end
 pub mod telemetry; // metric names and handles, logs
 pub mod store; // what outlives the process
 pub mod control; // the only writer of the table
+// Pure: no clock, no chance, no I/O, no tasks, no logging.
+pub mod compare; // are two answers the same?

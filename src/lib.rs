@@ -8,3 +8,4 @@
 //! line**. `tests/it/house.rs` reads this file and names whoever looks upward.
 
 pub mod model; // the words of the domain
+pub mod evidence; // what do many comparisons show?

@@ -16,3 +16,4 @@ pub mod store; // what outlives the process
 pub mod control; // the only writer of the table
 // Pure: no clock, no chance, no I/O, no tasks, no logging.
 pub mod compare; // are two answers the same?
+pub mod evidence; // what do many comparisons show?

@@ -8,3 +8,5 @@
 //! line**. `tests/it/house.rs` reads this file and names whoever looks upward.
 
 pub mod model; // the words of the domain
+// Pure: no clock, no chance, no I/O, no tasks, no logging.
+pub mod rules; // what does routes.yaml mean for this request?

@@ -8,4 +8,6 @@
 //! line**. `tests/it/house.rs` reads this file and names whoever looks upward.
 
 pub mod model; // the words of the domain
+// Pure: no clock, no chance, no I/O, no tasks, no logging.
+pub mod compare; // are two answers the same?
 pub mod evidence; // what do many comparisons show?

@@ -1,6 +1,16 @@
 //! The control loop: the only writer of the table.
 
+mod act;
 pub mod board;
+mod diff;
+mod holds;
+mod source;
+
+pub use act::Act;
+pub use act::Done;
+pub use act::Event;
+pub use act::Refused;
+pub use act::Target;
 
 pub use board::Board;
 pub use board::BoardPublisher;

@@ -393,7 +393,7 @@ mod tests {
         assert!(matches!(refused, Refused::Nothing(_)));
         // The second rollback cools down for an hour.
         holds.rollback(&orders(), NOW);
-        let later = |minutes| NOW.plus(Duration::from_secs(minutes * 60));
+        let later = |minutes: u64| NOW.plus(Duration::from_secs(minutes * 60));
         assert!(holds.resume(&target, None, later(59)).is_err());
         assert!(holds.resume(&target, None, later(61)).is_ok());
     }

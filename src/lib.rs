@@ -17,3 +17,4 @@ pub mod tasks; // spawning, and draining at the end
 pub mod telemetry; // metric names and handles, logs
 pub mod store; // what outlives the process
 pub mod control; // the only writer of the table
+pub mod rules; // what does routes.yaml mean for this request?

@@ -48,7 +48,8 @@ impl Folds {
         for (index, segment) in path.splitn(SEGMENTS, '/').enumerate() {
             out.push('/');
             let rest = index + 1 == SEGMENTS && segment.contains('/');
-            let named = !rest
+            let named = segment.is_empty()
+                || !rest
                 && !is_id(segment)
                 && self
                     .places

@@ -7,13 +7,14 @@ the body with chunking undone.
 
 import asyncio
 import threading
+import time
 
 
 class Recorded:
     """One answer of legacy."""
 
-    def __init__(self, status, reason, headers, body, whole):
-        self.status, self.reason, self.headers, self.body, self.whole = status, reason, headers, body, whole
+    def __init__(self, status, reason, headers, body):
+        self.status, self.reason, self.headers, self.body = status, reason, headers, body
 
 
 class Source:
@@ -88,6 +89,15 @@ class Recorder:
         if not ready.wait(10):
             raise RuntimeError("the recorder did not start")
 
+    def take(self, name):
+        """Returns what was sent for a request, or nothing; it may have arrived before it is kept."""
+        for _ in range(200):
+            answer = self.answers.pop(name, None)
+            if answer is not None:
+                return answer
+            time.sleep(0.01)
+        return None
+
     async def _serve(self, ready):
         server = await asyncio.start_server(self._client, "127.0.0.1", 0, backlog=512)
         self.port = server.sockets[0].getsockname()[1]
@@ -126,11 +136,9 @@ class Recorder:
                 if not status.startswith("1"):
                     break
             bare = method == "HEAD" or status in ("204", "304")
-            whole, body = True, b""
-            if not bare:
-                body = await legacy.body(headers, close_ends=True)
+            body = b"" if bare else await legacy.body(headers, close_ends=True)
             if name and role == "served":
-                self.answers[name] = Recorded(int(status), (reason or [""])[0], headers, body, whole)
+                self.answers[name] = Recorded(int(status), (reason or [""])[0], headers, body)
             await upload
         finally:
             upload.cancel()

@@ -14,7 +14,7 @@ make() { # NAME PACKAGES…
 }
 # raven and gunicorn look for pkg_resources, which left setuptools later.
 make legacy 'httpbin==0.7.0' 'Werkzeug>=0.15,<0.17' 'Flask>=1.0,<1.2' 'Jinja2>=2,<3' 'MarkupSafe<2' \
-  'itsdangerous<2' 'setuptools<80' gunicorn
-make candidate 'httpbin[mainapp]>=0.10,<0.11' gunicorn
+  'itsdangerous<2' 'setuptools<80' 'gunicorn>=23'
+make candidate 'httpbin[mainapp]>=0.10,<0.11' 'gunicorn>=23'
 make client requests httpx brotli
 touch "$stamp"

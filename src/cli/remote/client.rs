@@ -55,11 +55,12 @@ impl Answer {
 
     /// Returns why it is a no, in a sentence.
     pub(super) fn complaint(&self) -> String {
-        let text = ["error", "message", "text"]
-            .iter()
-            .filter_map(|name| self.body.get(name))
-            .find_map(|field| field.as_str().or_else(|| field.get("message")?.as_str()))
+        let text = self
+            .body
+            .get("error")
+            .and_then(Value::as_str)
             .or_else(|| self.body.as_str())
+            .filter(|text| !text.is_empty())
             .map_or_else(
                 || format!("the proxy answered {}", self.status),
                 str::to_owned,
@@ -221,14 +222,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("supplant.token"), "secret-secret\n").unwrap();
         let (admin, served) = server(
-            "HTTP/1.1 200 OK\r\ncontent-length: 29\r\n\r\n{\"text\":\"x\",\"persisted\":true}",
+            "HTTP/1.1 200 OK\r\ncontent-length: 29\r\n\r\n{\"done\":\"x\",\"persisted\":true}",
         );
         let admin = format!("http://{admin}/");
         let answer = remote(admin, folder.path())
             .post("/api/v1/slices/a/kill", &json!({}))
             .unwrap();
         assert!(answer.is_good());
-        assert_eq!(answer.body, json!({"text": "x", "persisted": true}));
+        assert_eq!(answer.body, json!({"done": "x", "persisted": true}));
         let read = served.join().unwrap();
         assert!(
             read.starts_with("POST /api/v1/slices/a/kill HTTP/1.1\r\n"),

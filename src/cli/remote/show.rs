@@ -4,8 +4,7 @@ use serde_json::Value;
 
 /// Returns what an act came to.
 pub(super) fn done(body: &Value) -> String {
-    let said = text(body, "text").or_else(|| text(body, "message"));
-    let said = said.unwrap_or_else(|| "done".into());
+    let said = text(body, "done").unwrap_or_else(|| "done".into());
     match body.get("persisted") {
         Some(Value::Bool(false)) => format!("{said} (in force, but not persisted)\n"),
         _ => format!("{said}\n"),
@@ -91,14 +90,25 @@ pub(super) fn parity(slice: &Value, groups: &[Value]) -> String {
         out = out + &sentence + "\n";
     }
     out.push('\n');
-    if groups.is_empty() {
-        return out + "No divergence was found.\n";
+    let (current, earlier): (Vec<&Value>, Vec<&Value>) = groups
+        .iter()
+        .partition(|group| group.get("current") != Some(&Value::Bool(false)));
+    if current.is_empty() {
+        out.push_str("No divergence was found.\n");
+    } else {
+        let rows = current.into_iter().flat_map(group_rows).collect();
+        let head = ["endpoint", "differs at", "verdict", "count", "share", "id"];
+        out.push_str(&table(&head, rows));
     }
-    let rows = groups.iter().flat_map(group_rows).collect();
-    out + &table(
-        &["endpoint", "differs at", "verdict", "count", "share", "id"],
-        rows,
-    )
+    if !earlier.is_empty() {
+        let count = earlier.len().to_string();
+        out.extend([
+            "\n",
+            &count,
+            " of earlier epochs; the page and `--json` have them.\n",
+        ]);
+    }
+    out
 }
 
 /// Returns one row for each place of a group; only the first names the group.
@@ -122,8 +132,12 @@ fn group_rows(group: &Value) -> Vec<Vec<String>> {
         .collect();
     if let Some(first) = rows.first_mut() {
         first[0] = name("endpoint");
+        let verdict = match group.get("checking") {
+            Some(Value::Bool(true)) => format!("{}, being checked", name("verdict")),
+            _ => name("verdict"),
+        };
         first.extend([
-            name("verdict"),
+            verdict,
             number(group.get("count")),
             percent(group.get("share")),
             name("id"),
@@ -239,6 +253,7 @@ q       legacy (killed)  –         –         –       –
                 {"path": "body", "kind": "value"}]}),
             json!({"id": "1f", "endpoint": "GET /b\u{1b}[2J", "verdict": "undecided", "count": 1,
                 "share": 0.001, "differences": []}),
+            json!({"id": "2f", "endpoint": "GET /old", "current": false}),
         ];
         let text = parity(&json!({"name": "s", "stage": "shadow"}), &groups);
         assert!(
@@ -248,6 +263,8 @@ endpoint   differs at                    verdict     count  share  id
 GET /a     status value                  regression  7      50 %   0f
            body value
 GET /b[2J  no answer from the candidate  undecided   1      0.1 %  1f
+
+1 of earlier epochs; the page and `--json` have them.
 "
             ),
             "{text}"
@@ -264,9 +281,9 @@ GET /b[2J  no answer from the candidate  undecided   1      0.1 %  1f
     #[test]
     fn what_is_not_persisted_says_so() {
         assert_eq!(
-            done(&json!({"text": "`a` is killed", "persisted": true})),
+            done(&json!({"done": "`a` is killed", "persisted": true})),
             "`a` is killed\n"
         );
-        assert!(done(&json!({"text": "x", "persisted": false})).contains("not persisted"));
+        assert!(done(&json!({"done": "x", "persisted": false})).contains("not persisted"));
     }
 }

@@ -8,3 +8,6 @@
 //! line**. `tests/it/house.rs` reads this file and names whoever looks upward.
 
 pub mod model; // the words of the domain
+// Shell.
+pub mod store; // what outlives the process
+pub mod control; // the only writer of the table

@@ -199,18 +199,7 @@ fn push_name(place: &mut String, name: &str) {
 /// Folds a concrete path: indices become `[*]`, names that are ids become `.{}`.
 pub(crate) fn fold(place: &str) -> String {
     let mut out = String::with_capacity(place.len());
-    let mut rest = place;
-    while let Some(next) = rest.chars().next() {
-        let end = match next {
-            '[' if rest.starts_with("[\"") => name_end(rest),
-            '[' => rest.find(']').map_or(rest.len(), |at| at + 1),
-            _ => rest
-                .char_indices()
-                .skip(1)
-                .find(|(_, c)| matches!(c, '.' | '['))
-                .map_or(rest.len(), |(at, _)| at),
-        };
-        let (step, after) = rest.split_at(end);
+    for step in steps(place) {
         let index = step
             .strip_prefix('[')
             .and_then(|s| s.strip_suffix(']'))
@@ -220,9 +209,39 @@ pub(crate) fn fold(place: &str) -> String {
             Some(name) if is_id(name) => out.push_str(".{}"),
             _ => out.push_str(step),
         }
-        rest = after;
     }
     out
+}
+
+/// Returns whether `path`, folded, is the place of `folded` or of something it lies in.
+///
+/// A place that the evidence folded later on has `.{}` where this one has a name.
+pub(crate) fn covers(path: &str, folded: &str) -> bool {
+    let mut inner = steps(folded);
+    steps(path).all(|outer| match inner.next() {
+        Some(step) => outer == step || (outer == ".{}" && step != "[*]"),
+        None => false,
+    })
+}
+
+/// Splits a path: `$`, `.a`, `["b c"]`, `[*]`.
+fn steps(place: &str) -> impl Iterator<Item = &str> {
+    let mut rest = place;
+    std::iter::from_fn(move || {
+        let first = rest.chars().next()?;
+        let end = match first {
+            '[' if rest.starts_with("[\"") => name_end(rest),
+            '[' => rest.find(']').map_or(rest.len(), |at| at + 1),
+            _ => rest
+                .char_indices()
+                .skip(1)
+                .find(|(_, c)| matches!(c, '.' | '['))
+                .map_or(rest.len(), |(at, _)| at),
+        };
+        let (step, after) = rest.split_at(end);
+        rest = after;
+        Some(step)
+    })
 }
 
 /// Returns where `["any name"]` at the start of `text` ends.
@@ -523,6 +542,13 @@ mod tests {
         ] {
             assert_eq!(fold(place), folded);
         }
+    }
+
+    #[test]
+    fn a_path_covers_itself_and_what_lies_in_it() {
+        assert!(covers("$.a", "$.a") && covers("$.a", "$.a.b[*]") && covers("$", "$.a"));
+        assert!(!covers("$.a", "$.ab") && !covers("$.a.b", "$.a") && !covers("body", "$.a"));
+        assert!(covers("$.by.{}.x", "$.by.anna.x") && !covers("$.by.{}", "$.by[*]"));
     }
 
     #[test]

@@ -43,6 +43,16 @@ pub(crate) fn text_line(text: &str) -> String {
     }
 }
 
+/// Returns a header value as the reader may see it; what says how to read a body stays.
+pub(crate) fn header(name: &str, value: &str, values: bool) -> String {
+    let plain = ["content-type", "content-encoding", "content-length"];
+    if values || plain.iter().any(|p| p.eq_ignore_ascii_case(name)) {
+        value.to_owned()
+    } else {
+        text_line(value)
+    }
+}
+
 fn string_shape(body: &str) -> String {
     match serde_json::from_str::<String>(body) {
         Ok(text) => format!("string({})", text.chars().count()),

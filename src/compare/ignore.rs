@@ -116,7 +116,11 @@ fn hint(text: &str) -> String {
     }
     let plain = |c: char| c.is_alphanumeric() || "_-.[]*{}\"".contains(c);
     if text.chars().all(plain) {
-        let dot = if text.starts_with(['[', '.']) { "" } else { "." };
+        let dot = if text.starts_with(['[', '.']) {
+            ""
+        } else {
+            "."
+        };
         return format!("a path into a JSON body begins with `$`: `${dot}{text}`");
     }
     format!(
@@ -213,11 +217,15 @@ impl Ignores {
     }
 
     pub(crate) fn header(&self, name: &str) -> bool {
-        self.headers.iter().any(|p| glob(p.as_bytes(), name.as_bytes()))
+        self.headers
+            .iter()
+            .any(|p| glob(p.as_bytes(), name.as_bytes()))
     }
 
     pub(crate) fn trailer(&self, name: &str) -> bool {
-        self.trailers.iter().any(|p| glob(p.as_bytes(), name.as_bytes()))
+        self.trailers
+            .iter()
+            .any(|p| glob(p.as_bytes(), name.as_bytes()))
     }
 
     /// Returns the states at `$`.
@@ -269,13 +277,6 @@ impl Ignores {
     }
 }
 
-impl States {
-    /// Returns whether no pattern can end here or below.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
 impl Step {
     fn takes(&self, segment: Segment<'_>) -> bool {
         match (self, segment) {
@@ -314,7 +315,9 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
             },
         }
     }
-    pattern.get(p..).is_none_or(|rest| rest.iter().all(|b| *b == b'*'))
+    pattern
+        .get(p..)
+        .is_none_or(|rest| rest.iter().all(|b| *b == b'*'))
 }
 
 #[cfg(test)]
@@ -379,7 +382,7 @@ mod tests {
             ("items[*].id", "`$.items[*].id`"),
             ("*", "would hide everything"),
             ("header:", "name the field"),
-                ("$.a b", "`[\"a b\"]`"),
+            ("$.a b", "`[\"a b\"]`"),
             ("$.items[x]", "`[\"x\"]`"),
             ("$.items[*", "`]` is missing"),
             ("$..a", "a name is missing"),

@@ -53,7 +53,10 @@ mod tests {
         assert_eq!(a.token(b"x"), a.token(b"x"));
         assert_ne!(a.token(b"x"), a.token(b"y"));
         assert_ne!(a.token(b"x"), b.token(b"x"));
-        assert_eq!(a.token(b"x").chars().count(), "«token 3f9a1c»".chars().count());
+        assert_eq!(
+            a.token(b"x").chars().count(),
+            "«token 3f9a1c»".chars().count()
+        );
         assert!(!format!("{a:?}").contains('1'));
     }
 }

@@ -67,3 +67,6 @@ pub use startup::Startup;
 pub use startup::StoreUrl;
 pub use startup::TokenConf;
 pub use startup::TokenRole;
+
+#[cfg(test)]
+mod tests;

@@ -114,7 +114,7 @@ pub(super) fn parse(text: &str, problems: &mut Problems) -> Option<Node> {
                 Flow::Stop => return None,
             },
             Err(error) => {
-                broken(tree.problems, &error);
+                broken(tree.problems, &error, text);
                 return None;
             }
         }
@@ -131,7 +131,7 @@ pub(super) fn parse(text: &str, problems: &mut Problems) -> Option<Node> {
     root
 }
 
-fn broken(problems: &mut Problems, error: &ScanError) {
+fn broken(problems: &mut Problems, error: &ScanError, text: &str) {
     let mark = error.marker();
     let at = At {
         line: small(mark.line()).max(1),
@@ -139,8 +139,14 @@ fn broken(problems: &mut Problems, error: &ScanError) {
         len: 1,
     };
     let info = error.info();
+    let line = text
+        .lines()
+        .nth(mark.line().saturating_sub(1))
+        .unwrap_or("");
     let hint = if info.contains("tab") {
         "YAML is indented by spaces; replace the tab"
+    } else if line.contains("/{") {
+        "a path with braces needs quotes: `\"/orders/{id}\"`"
     } else {
         "check quotes, brackets and the indentation here and one line above"
     };

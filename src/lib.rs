@@ -11,10 +11,11 @@ pub mod model; // the words of the domain
 // Pure: no clock, no chance, no I/O, no tasks, no logging.
 pub mod compare; // are two answers the same?
 pub mod evidence; // what do many comparisons show?
+pub mod rules; // what does routes.yaml mean for this request?
 // Shell.
 pub mod clock; // the one place that reads time and chance
 pub mod tasks; // spawning, and draining at the end
 pub mod telemetry; // metric names and handles, logs
 pub mod store; // what outlives the process
 pub mod control; // the only writer of the table
-pub mod rules; // what does routes.yaml mean for this request?
+pub mod admin; // API and dashboard

@@ -296,11 +296,12 @@ fn bodies(
     judge: &Judge,
     values: bool,
 ) -> Markup {
-    let text_of = |answer: Option<&AnswerView>| answer.map_or("", |a| a.body.text.as_str());
-    let json_of = |answer: Option<&AnswerView>| answer.is_none_or(|a| a.body.kind == BodyKind::Json);
-    let json = json_of(legacy) && json_of(candidate);
+    let json = [legacy, candidate]
+        .iter()
+        .flatten()
+        .all(|a| a.body.kind == BodyKind::Json);
     let whole = [legacy, candidate].iter().all(Option::is_some);
-    let (left, right) = diff::lines(text_of(legacy), text_of(candidate), json && whole);
+    let (left, right) = diff::lines(body_text(legacy), body_text(candidate), json && whole);
     let mut rows = diff::rows(&left, &right, |a, b| {
         if whole { judge.line(a, b) } else { Mark::Differs }
     });
@@ -339,6 +340,10 @@ fn bodies(
             "Secrets were redacted before storing."
         }
     }
+}
+
+fn body_text(answer: Option<&AnswerView>) -> &str {
+    answer.map_or("", |a| a.body.text.as_str())
 }
 
 fn range(rows: &[Row]) -> String {

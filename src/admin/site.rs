@@ -362,7 +362,10 @@ pub(super) async fn preferences(Form(wanted): Form<Preferences>) -> Response {
 }
 
 /// Whatever else is asked for.
-pub(super) async fn nothing() -> Response {
+pub(super) async fn nothing(uri: Uri) -> Response {
+    if uri.path().starts_with("/api/") {
+        return super::api::nothing();
+    }
     missing("There is no such page.")
 }
 

@@ -280,7 +280,7 @@ fn deny(denied: Denied, api: bool) -> Response {
 }
 
 /// Makes a sentence of a message: errors begin small and have no full stop.
-fn sentence(text: &str) -> String {
+pub(crate) fn sentence(text: &str) -> String {
     let mut chars = text.chars();
     match chars.next() {
         Some(first) => format!("{}{}.", first.to_uppercase(), chars.as_str()),

@@ -101,7 +101,7 @@ async function visit(page, path, label) {
 
 async function links(page) {
   await page.goto(`${base}/`);
-  const own = await page.locator("main a[href^='/slices/'], main a[href^='/start']").evaluateAll((all) =>
+  const own = await page.locator("#needs a[href^='/slices/'], #slices a[href^='/slices/']").evaluateAll((all) =>
     all.map((a) => a.getAttribute("href").split("#")[0]),
   );
   const differences = own.filter((p) => p.includes("/divergences/")).slice(0, 2);
@@ -224,6 +224,7 @@ for (const width of [1280, 390]) {
   const page = await open(1280, "light");
   await page.goto(`${base}/`);
   await page.reload();
+  await page.waitForTimeout(300);
   const paint = await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? 0);
   console.log(`  first paint of the overview: ${paint.toFixed(0)} ms`);
   if (paint > 1000) complain("speed", `first paint after ${paint.toFixed(0)} ms`);

@@ -33,14 +33,7 @@ struct Judge {
 
 impl Judge {
     fn of(slice: &SliceBoard, pair: &Example) -> Self {
-        let noisy = |path: &str, kind: &str| {
-            slice.keys.iter().any(|k| {
-                k.verdict == Verdict::Noisy
-                    && *k.endpoint == *pair.endpoint
-                    && &*k.key.path == path
-                    && k.key.kind.as_str() == kind
-            })
-        };
+        let noisy = |path: &str, kind: &str| is_noise(slice, pair, path, kind);
         let mut keys: Vec<(String, String, bool)> = pair
             .differences
             .iter()
@@ -99,6 +92,16 @@ impl Judge {
         }
         mark
     }
+}
+
+/// Returns whether legacy changes there by itself.
+pub(crate) fn is_noise(slice: &SliceBoard, pair: &Example, path: &str, kind: &str) -> bool {
+    slice.keys.iter().any(|k| {
+        k.verdict == Verdict::Noisy
+            && *k.endpoint == *pair.endpoint
+            && &*k.key.path == path
+            && k.key.kind.as_str() == kind
+    })
 }
 
 /// Draws both answers of a pair.

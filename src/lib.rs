@@ -24,5 +24,5 @@ pub mod shadow; // copy, mirror, compare, record
 pub mod proxy; // the data plane
 pub mod control; // the only writer of the table
 pub mod admin; // API and dashboard
-// pub mod app; // wires all of it; the one file that knows every part
-// pub mod cli;
+pub mod app; // wires all of it; the one file that knows every part
+pub mod cli;

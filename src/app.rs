@@ -19,6 +19,7 @@ use crate::rules;
 use crate::rules::Drain;
 use crate::rules::Loaded;
 use crate::rules::Startup;
+use crate::settings::AccessFormat;
 use crate::settings::Settings;
 use crate::settings::Source;
 use crate::shadow;
@@ -30,7 +31,6 @@ use crate::store::Writer;
 use crate::tasks::Tasks;
 use crate::telemetry::AccessLog;
 use crate::telemetry::Metrics;
-use crate::telemetry::access::Format;
 use anyhow::Context;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -136,7 +136,7 @@ pub async fn start(settings: Settings) -> anyhow::Result<Running> {
     .context("cannot start the shadow threads")?;
     control.attach(shadow.clone(), deltas);
     let dropped = metrics.counter("supplant_access_log_dropped_total", &[]);
-    let log = AccessLog::new(settings.access_log.unwrap_or(Format::Off), dropped);
+    let log = AccessLog::new(settings.access_log.unwrap_or(AccessFormat::Off), dropped);
     let plane = proxy::Plane::start(&proxy::PlaneParts {
         listen: startup.listen.clone(),
         threads,

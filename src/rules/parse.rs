@@ -78,6 +78,19 @@ pub fn decode(bytes: &[u8]) -> Result<&str, Problem> {
     })
 }
 
+/// Tells that a file could not be read at all.
+pub fn unreadable(error: &str) -> Problem {
+    let mut problems = Problems::new("");
+    let hint = "give the path with `--config`";
+    problems.error(
+        code::UNREADABLE,
+        At::default(),
+        format!("cannot be read: {error}"),
+        hint,
+    );
+    problems.finish().swap_remove(0)
+}
+
 /// Reads a document, or nothing if it is too broken to look into.
 pub(super) fn parse(text: &str, problems: &mut Problems) -> Option<Node> {
     let start = At {

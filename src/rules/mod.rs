@@ -1,0 +1,72 @@
+//! What `routes.yaml` means for a request. Pure.
+//!
+//! Text becomes a tree with places (`parse`), the tree a file as written (`file`, by the one table
+//! of `keys`), the file a [`Snapshot`] (`compile`), or every [`Problem`] at once. [`decide`] is the
+//! one walk that the data plane runs and [`explain`] prints.
+
+mod problem;
+mod parse;
+mod keys;
+mod value;
+mod path;
+mod condition;
+mod tenant;
+mod split;
+mod exclude;
+mod matcher;
+mod startup;
+mod snapshot;
+mod file;
+mod reach;
+mod compile;
+mod decide;
+mod explain;
+mod diff;
+
+pub use compile::Loaded;
+pub use compile::load;
+pub use decide::Decision;
+pub use decide::Mirror;
+pub use decide::ROLE_FIELD;
+pub use decide::allowed;
+pub use decide::Reason;
+pub use decide::Step;
+pub use decide::Trace;
+pub use decide::decide;
+pub use decide::excluded;
+pub use diff::diff;
+pub use diff::is_risky;
+pub use explain::Explanation;
+pub use explain::Lost;
+pub use explain::Told;
+pub use explain::explain;
+pub use parse::decode;
+pub use path::Refused;
+pub use path::canonical;
+pub use problem::CODES;
+pub use problem::Problem;
+pub use problem::Severity;
+pub use snapshot::Backend;
+pub use snapshot::Ceiling;
+pub use snapshot::Ceilings;
+pub use snapshot::ComparePolicy;
+pub use snapshot::Endpoint;
+pub use snapshot::Ramp;
+pub use snapshot::ShadowPolicy;
+pub use snapshot::Slice;
+pub use snapshot::Snapshot;
+pub use snapshot::Timeouts;
+pub use split::By;
+pub use split::Draws;
+pub use split::bucket;
+pub use startup::AdminConf;
+pub use startup::Drain;
+pub use startup::Limits;
+pub use startup::Listen;
+pub use startup::Startup;
+pub use startup::StoreUrl;
+pub use startup::TokenConf;
+pub use startup::TokenRole;
+
+#[cfg(test)]
+mod tests;

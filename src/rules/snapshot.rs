@@ -1,0 +1,321 @@
+//! The compiled rules, immutable; `held` lowers what is in force. Pure.
+
+use crate::compare::Comparator;
+use crate::compare::IgnorePath;
+use crate::model::BackendIx;
+use crate::model::Position;
+use crate::model::Share;
+use crate::model::SliceId;
+use crate::model::SliceIx;
+use crate::model::Stage;
+use crate::rules::condition::Condition;
+use crate::rules::condition::Names;
+use crate::rules::matcher::Matcher;
+use crate::rules::split::By;
+use crate::rules::startup::Startup;
+use crate::rules::startup::StartupLines;
+use crate::rules::tenant::Tenants;
+use http::HeaderName;
+use http::Method;
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The rules as compiled, and what of them is in force. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub(super) rules: Arc<Rules>,
+    force: Arc<[Force]>,
+    all_killed: bool,
+}
+
+/// What the file says.
+#[derive(Debug)]
+pub(super) struct Rules {
+    pub(super) text: Arc<str>,
+    pub(super) hash: String,
+    pub(super) startup: Startup,
+    pub(super) startup_lines: StartupLines,
+    pub(super) backends: Vec<Backend>,
+    pub(super) slices: Vec<Slice>,
+    pub(super) by_name: HashMap<SliceId, SliceIx>,
+    pub(super) matcher: Matcher,
+    pub(super) tenants: Tenants,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Force {
+    position: Position,
+    killed: bool,
+}
+
+/// What guards and operators hold down.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ceilings {
+    /// Everything goes to legacy.
+    pub all_killed: bool,
+    /// By slice; names that the rules do not have are ignored.
+    pub slices: BTreeMap<SliceId, Ceiling>,
+}
+
+/// What holds one slice down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ceiling {
+    /// How far it may be at most.
+    pub position: Option<Position>,
+    /// All of it goes to legacy.
+    pub killed: bool,
+}
+
+impl Snapshot {
+    pub(super) fn new(rules: Rules) -> Self {
+        let force = rules
+            .slices
+            .iter()
+            .map(|s| Force {
+                position: s.declared,
+                killed: false,
+            })
+            .collect();
+        Self {
+            rules: Arc::new(rules),
+            force,
+            all_killed: false,
+        }
+    }
+
+    /// Returns the first 12 hexadecimal digits of the SHA-256 of the text.
+    pub fn hash(&self) -> &str {
+        &self.rules.hash
+    }
+
+    /// Returns the text it was compiled from.
+    pub fn text(&self) -> &Arc<str> {
+        &self.rules.text
+    }
+
+    /// Returns what is read at start.
+    pub fn startup(&self) -> &Startup {
+        &self.rules.startup
+    }
+
+    /// Returns the lines of what is read at start.
+    pub(super) fn startup_lines(&self) -> &StartupLines {
+        &self.rules.startup_lines
+    }
+
+    /// Returns the applications; the first is legacy.
+    pub fn backends(&self) -> &[Backend] {
+        &self.rules.backends
+    }
+
+    /// Returns the slices in the order of the file.
+    pub fn slices(&self) -> &[Slice] {
+        &self.rules.slices
+    }
+
+    /// Returns a slice by its place.
+    pub fn slice(&self, ix: SliceIx) -> Option<&Slice> {
+        self.rules.slices.get(ix.get())
+    }
+
+    /// Returns the place of a slice.
+    pub fn ix(&self, id: &SliceId) -> Option<SliceIx> {
+        self.rules.by_name.get(id).copied()
+    }
+
+    /// Returns how far a slice is: the lower of what is declared and its ceiling.
+    pub fn position(&self, ix: SliceIx) -> Position {
+        self.force
+            .get(ix.get())
+            .map_or(Position::LEGACY, |f| f.position)
+    }
+
+    /// Returns whether a slice is killed, by itself or with everything.
+    pub fn killed(&self, ix: SliceIx) -> bool {
+        self.all_killed || self.force.get(ix.get()).is_none_or(|f| f.killed)
+    }
+
+    /// Returns whether everything is killed.
+    pub fn all_killed(&self) -> bool {
+        self.all_killed
+    }
+
+    /// Returns the share of requests that is mirrored at the position in force.
+    ///
+    /// In `cutover` it is at most 10 %: legacy is asked to watch for drift only.
+    pub fn sample(&self, ix: SliceIx) -> Share {
+        let declared = self.slice(ix).map_or(Share::NONE, |s| s.shadow.sample);
+        match self.position(ix).stage() {
+            Stage::Cutover => declared.min(Share::new(1_000).unwrap_or(Share::NONE)),
+            _ => declared,
+        }
+    }
+
+    /// Returns the same rules with what the ceilings allow in force, whatever was before.
+    #[must_use]
+    pub fn held(&self, ceilings: &Ceilings) -> Self {
+        let force = self
+            .rules
+            .slices
+            .iter()
+            .map(|slice| {
+                let ceiling = ceilings.slices.get(&slice.id).copied().unwrap_or_default();
+                Force {
+                    position: ceiling
+                        .position
+                        .map_or(slice.declared, |c| c.min(slice.declared)),
+                    killed: ceiling.killed,
+                }
+            })
+            .collect();
+        Self {
+            rules: Arc::clone(&self.rules),
+            force,
+            all_killed: ceilings.all_killed,
+        }
+    }
+}
+
+/// One of the applications.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backend {
+    /// Its name; `legacy` for the one that is being replaced.
+    pub name: Arc<str>,
+    /// Where it runs; at least one.
+    pub endpoints: Vec<Endpoint>,
+    /// How long it may be silent.
+    pub timeouts: Timeouts,
+    /// The response field that names its version.
+    pub version_header: Option<HeaderName>,
+}
+
+/// Where an application listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// A host name or address, and a port.
+    Tcp {
+        /// The name or address, without brackets.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// A socket file.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "http://[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "http://{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// How long an application may be silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Until a connection stands.
+    pub connect: Duration,
+    /// From the last byte of the request to the head of the answer.
+    pub response: Duration,
+    /// Silence inside a body or a tunnel.
+    pub idle: Duration,
+    /// How long an unused connection is kept.
+    pub keepalive: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(2),
+            response: Duration::from_secs(60),
+            idle: Duration::from_secs(300),
+            keepalive: Duration::from_secs(4),
+        }
+    }
+}
+
+/// A part of the surface that moves as one.
+#[derive(Clone, Debug)]
+pub struct Slice {
+    /// Its name.
+    pub id: SliceId,
+    /// The candidate.
+    pub backend: BackendIx,
+    /// The stage that the file declares.
+    pub stage: Stage,
+    /// The position that the file declares.
+    pub declared: Position,
+    /// Whom the candidate answers, if the file has a ramp.
+    pub ramp: Option<Ramp>,
+    /// What is mirrored.
+    pub shadow: ShadowPolicy,
+    /// What counts as different.
+    pub compare: ComparePolicy,
+    /// Whom to ask.
+    pub owner: Option<String>,
+    /// Changes when evidence so far says nothing any more: match, backend, endpoints, tenant
+    /// source or compare rules are others.
+    pub epoch_key: u64,
+    /// The line of the file.
+    pub line: u32,
+    /// What it takes, in one line.
+    pub matches: String,
+}
+
+/// Whom the candidate answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ramp {
+    /// The share, in stage `canary`.
+    pub percent: Option<Share>,
+    /// By what it splits.
+    pub by: Option<By>,
+    /// The name that the bucket hashes.
+    pub group: Arc<str>,
+    /// The kind that the bucket hashes.
+    pub(super) kind: Arc<str>,
+    pub(super) always: Names,
+    pub(super) never: Names,
+    pub(super) always_written: Vec<String>,
+    pub(super) never_written: Vec<String>,
+}
+
+/// What is mirrored.
+#[derive(Clone, Debug)]
+pub struct ShadowPolicy {
+    /// The share of requests.
+    pub sample: Share,
+    /// Copies a second at most; none for no limit.
+    pub rate: Option<u32>,
+    /// The methods.
+    pub methods: Vec<Method>,
+    /// The largest body that is compared, in bytes.
+    pub body_limit: u64,
+    /// The deadline of a copy.
+    pub timeout: Duration,
+    /// Copies under way at a time.
+    pub max_inflight: u32,
+    pub(super) except: Vec<Condition>,
+    pub(super) allow: Vec<Condition>,
+}
+
+/// What counts as different, and how noise is told from it.
+#[derive(Clone, Debug)]
+pub struct ComparePolicy {
+    /// Compares two answers by the rules of this slice; shared by slices of equal rules.
+    pub comparator: Arc<Comparator>,
+    /// Places that do not count, sorted.
+    pub ignore: Vec<IgnorePath>,
+    /// The share of mirrored requests for which legacy is asked again.
+    pub control: Share,
+    /// Whether the file says so, which stage `legacy` needs.
+    pub control_written: bool,
+    /// Whether the caps on control calls hold.
+    pub control_capped: bool,
+}

@@ -1,0 +1,172 @@
+//! What is read at start and fixed for the life of the process. Pure.
+
+use crate::rules::problem::At;
+use crate::rules::problem::Problem;
+use crate::rules::problem::Problems;
+use crate::rules::problem::code;
+use crate::rules::snapshot::Snapshot;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What is read at start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Startup {
+    /// Where clients are served; at least one.
+    pub listen: Vec<Listen>,
+    /// The listener of dashboard, API and metrics.
+    pub admin: AdminConf,
+    /// What outlives the process.
+    pub store: StoreUrl,
+    /// Data-plane threads; none for one per core.
+    pub threads: Option<usize>,
+    /// How the process ends.
+    pub drain: Drain,
+    /// What a listener takes at most.
+    pub limits: Limits,
+}
+
+/// A listener of the data plane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// The address.
+    pub address: SocketAddr,
+    /// Silence inside a request body.
+    pub body: Duration,
+    /// Silence between requests.
+    pub idle: Duration,
+}
+
+impl Listen {
+    /// Listens at an address with the default timeouts.
+    pub fn at(address: SocketAddr) -> Self {
+        Self {
+            address,
+            body: Duration::from_secs(30),
+            idle: Duration::from_secs(60),
+        }
+    }
+}
+
+/// The admin listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminConf {
+    /// The address.
+    pub address: SocketAddr,
+    /// Names taken as Host besides the loopback ones, in lower case.
+    pub hosts: Vec<String>,
+    /// Who may look, and who may act.
+    pub tokens: Vec<TokenConf>,
+}
+
+/// Somebody with a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenConf {
+    /// The name that the history shows.
+    pub name: String,
+    /// What it may do.
+    pub role: TokenRole,
+    /// The file that holds the token.
+    pub file: PathBuf,
+}
+
+/// What a token may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TokenRole {
+    /// Looks.
+    Viewer,
+    /// Looks and acts.
+    Operator,
+}
+
+impl TokenRole {
+    /// Returns the word used in the file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+/// Where the store is: `sqlite:PATH`, the path already resolved against the folder of the rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreUrl(pub String);
+
+impl StoreUrl {
+    /// Returns the path of an embedded store.
+    pub fn sqlite_path(&self) -> Option<PathBuf> {
+        self.0.strip_prefix("sqlite:").map(PathBuf::from)
+    }
+}
+
+/// How the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// How long to go on accepting.
+    pub delay: Duration,
+    /// How long requests in flight may take.
+    pub timeout: Duration,
+}
+
+/// What a listener takes at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections of clients.
+    pub connections: usize,
+    /// The largest request body in bytes.
+    pub request_body: Option<u64>,
+}
+
+impl Default for Startup {
+    fn default() -> Self {
+        Self {
+            listen: vec![Listen::at(SocketAddr::from(([127, 0, 0, 1], 8080)))],
+            admin: AdminConf {
+                address: SocketAddr::from(([127, 0, 0, 1], 9900)),
+                hosts: Vec::new(),
+                tokens: Vec::new(),
+            },
+            store: StoreUrl("sqlite:supplant.db".to_owned()),
+            threads: None,
+            drain: Drain {
+                delay: Duration::ZERO,
+                timeout: Duration::from_secs(30),
+            },
+            limits: Limits {
+                connections: 20_000,
+                request_body: None,
+            },
+        }
+    }
+}
+
+/// Where these stand in the file; the first place of the file where they do not.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct StartupLines {
+    pub(super) listen: At,
+    pub(super) admin: At,
+    pub(super) store: At,
+    pub(super) threads: At,
+}
+
+impl Snapshot {
+    /// Returns a warning with its place for each key that is read at start and is no longer what
+    /// runs.
+    pub fn changed_startup(&self, running: &Startup) -> Vec<Problem> {
+        let (new, lines) = (self.startup(), self.startup_lines());
+        let mut problems = Problems::new(self.text());
+        for (name, at, changed) in [
+            ("listen", lines.listen, new.listen != running.listen),
+            ("admin", lines.admin, new.admin != running.admin),
+            ("store", lines.store, new.store != running.store),
+            ("threads", lines.threads, new.threads != running.threads),
+        ] {
+            if changed {
+                let message = format!("`{name}` is read at start; what runs is another");
+                problems.warn(code::RESTART, at, message, "restart to take it");
+            }
+        }
+        problems.finish()
+    }
+}

@@ -1,0 +1,282 @@
+//! The access log: one line a request, through a bounded ring that never makes a request wait.
+//!
+//! Query values are left out, and so are credentials and bodies. A data-plane thread pushes a
+//! record; a thread of its own empties all rings every 50 ms and writes.
+
+use crate::clock;
+use crate::model::PairId;
+use crate::model::Side;
+use crate::model::SliceId;
+use crate::model::Stage;
+use crate::model::UnixMillis;
+use prometheus::IntCounter;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Nothing is written, and nothing is gathered.
+    Off,
+    /// One JSON object a line.
+    Json,
+    /// For a person at a terminal.
+    Text,
+}
+
+/// What one line tells.
+#[derive(Debug)]
+pub struct Record {
+    /// When the head arrived.
+    pub at: UnixMillis,
+    /// The request's id, which is also the chance it was decided with.
+    pub id: PairId,
+    /// The trace id of the client's `traceparent`.
+    pub trace: Option<String>,
+    /// Who asked.
+    pub client: Option<std::net::IpAddr>,
+    /// The method.
+    pub method: http::Method,
+    /// The host asked for.
+    pub host: Option<String>,
+    /// The raw path.
+    pub path: String,
+    /// The names of the query, without their values.
+    pub query: Option<String>,
+    /// The slice that took it.
+    pub slice: SliceId,
+    /// The stage in force.
+    pub stage: Stage,
+    /// Who answered.
+    pub side: Side,
+    /// Why that side, in one token.
+    pub reason: &'static str,
+    /// What the head decided about mirroring: an outcome, or `pending`.
+    pub mirror: &'static str,
+    /// The status sent; 0 if the client left before there was one.
+    pub status: u16,
+    /// Bytes of the answer's body sent on.
+    pub bytes: u64,
+    /// The client left before the answer ended.
+    pub aborted: bool,
+    /// What went wrong, in one token.
+    pub error: Option<&'static str>,
+    /// Microseconds from the head to the call of the side, its connect apart.
+    pub queue_us: u64,
+    /// Microseconds spent connecting; 0 on a kept connection.
+    pub connect_us: u64,
+    /// Microseconds from the head to the head of the answer.
+    pub first_byte_us: u64,
+    /// Microseconds from the head to the end of the answer.
+    pub total_us: u64,
+}
+
+const RING: usize = 16_384;
+const BEAT: Duration = Duration::from_millis(50);
+
+#[derive(Debug)]
+struct Ring {
+    lines: Mutex<Vec<Record>>,
+}
+
+/// The log; each data-plane thread takes a [`Sink`] of its own.
+#[derive(Clone, Debug)]
+pub struct AccessLog {
+    format: Format,
+    rings: Arc<Mutex<Vec<Arc<Ring>>>>,
+    dropped: IntCounter,
+    stop: Arc<AtomicBool>,
+}
+
+/// Where one data-plane thread leaves its records.
+#[derive(Clone, Debug)]
+pub struct Sink {
+    ring: Option<Arc<Ring>>,
+    dropped: IntCounter,
+}
+
+impl AccessLog {
+    /// Makes a log that counts what it drops.
+    pub fn new(format: Format, dropped: IntCounter) -> Self {
+        Self {
+            format,
+            rings: Arc::default(),
+            dropped,
+            stop: Arc::default(),
+        }
+    }
+
+    /// Returns a new ring.
+    pub fn sink(&self) -> Sink {
+        let ring = (self.format != Format::Off).then(|| {
+            let ring = Arc::new(Ring {
+                lines: Mutex::new(Vec::new()),
+            });
+            let mut rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
+            rings.push(Arc::clone(&ring));
+            ring
+        });
+        Sink {
+            ring,
+            dropped: self.dropped.clone(),
+        }
+    }
+
+    /// Writes until [`AccessLog::stop`] was called and the rings are empty. Blocks its thread.
+    pub fn write_all(&self, mut out: impl Write) {
+        if self.format == Format::Off {
+            return;
+        }
+        let mut text = Vec::new();
+        loop {
+            let last = self.stop.load(Ordering::Acquire);
+            let rings = self
+                .rings
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone();
+            for ring in rings {
+                let lines =
+                    std::mem::take(&mut *ring.lines.lock().unwrap_or_else(PoisonError::into_inner));
+                for line in &lines {
+                    line.write(self.format, &mut text);
+                }
+            }
+            if !text.is_empty() && out.write_all(&text).and_then(|()| out.flush()).is_err() {
+                self.dropped
+                    .inc_by(text.iter().filter(|b| **b == b'\n').count() as u64);
+            }
+            text.clear();
+            if last {
+                return;
+            }
+            clock::pause(BEAT);
+        }
+    }
+
+    /// Asks the writer to empty the rings once more and return.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+    }
+}
+
+impl Sink {
+    /// Returns whether lines are wanted at all, so that nothing is gathered for a log that is off.
+    pub fn is_on(&self) -> bool {
+        self.ring.is_some()
+    }
+
+    /// Leaves a record, or counts it as dropped when the ring is full.
+    pub fn push(&self, record: Record) {
+        let Some(ring) = &self.ring else { return };
+        let mut lines = ring.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() < RING {
+            lines.push(record);
+        } else {
+            self.dropped.inc();
+        }
+    }
+}
+
+/// Returns the names of a query without their values: `a=1&b` becomes `a=&b`.
+pub fn query_names(query: &str) -> String {
+    let names = query.split('&').map(|part| match part.split_once('=') {
+        Some((name, _)) => format!("{name}="),
+        None => part.to_owned(),
+    });
+    names.collect::<Vec<_>>().join("&")
+}
+
+impl Record {
+    fn write(&self, format: Format, out: &mut Vec<u8>) {
+        match format {
+            Format::Off => {}
+            Format::Json => self.write_json(out),
+            Format::Text => self.write_text(out),
+        }
+    }
+
+    fn write_json(&self, out: &mut Vec<u8>) {
+        let mut line = serde_json::Map::new();
+        let mut put = |name: &str, value: serde_json::Value| {
+            line.insert(name.to_owned(), value);
+        };
+        put("time", self.at.to_string().into());
+        put("id", self.id.to_string().into());
+        if let Some(trace) = &self.trace {
+            put("trace_id", trace.as_str().into());
+        }
+        if let Some(client) = self.client {
+            put("client", client.to_string().into());
+        }
+        put("method", self.method.as_str().into());
+        if let Some(host) = &self.host {
+            put("host", host.as_str().into());
+        }
+        put("path", self.path.as_str().into());
+        if let Some(query) = &self.query {
+            put("query", query.as_str().into());
+        }
+        put("slice", self.slice.as_str().into());
+        put("stage", self.stage.as_str().into());
+        put("side", self.side.as_str().into());
+        put("reason", self.reason.into());
+        put("mirror", self.mirror.into());
+        put("status", self.status.into());
+        put("bytes", self.bytes.into());
+        if self.aborted {
+            put("aborted", true.into());
+        }
+        if let Some(error) = self.error {
+            put("error", error.into());
+        }
+        put("queue_us", self.queue_us.into());
+        put("connect_us", self.connect_us.into());
+        put("first_byte_us", self.first_byte_us.into());
+        put("total_us", self.total_us.into());
+        if serde_json::to_writer(&mut *out, &line).is_ok() {
+            out.push(b'\n');
+        }
+    }
+
+    fn write_text(&self, out: &mut Vec<u8>) {
+        let (_, _, _, hour, minute, second, milli) = self.at.civil();
+        let note = match (self.aborted, self.error) {
+            (true, _) => " aborted".to_owned(),
+            (_, Some(error)) => format!(" {error}"),
+            _ => String::new(),
+        };
+        let query = match &self.query {
+            Some(query) => format!("?{}", query.escape_debug()),
+            None => String::new(),
+        };
+        let total = std::time::Duration::from_micros(self.total_us);
+        let line = format!(
+            "{hour:02}:{minute:02}:{second:02}.{milli:03} {} {:<9} {:<3} {} {}{query} → {} ({}) {:.1?}{note}\n",
+            self.id,
+            self.side.as_str(),
+            self.status,
+            self.method,
+            self.path.escape_debug(),
+            self.slice,
+            self.reason,
+            total,
+        );
+        out.extend_from_slice(line.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn query_values_never_reach_the_log() {
+        assert_eq!(query_names("token=abc&q=&flag"), "token=&q=&flag");
+    }
+}

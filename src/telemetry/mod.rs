@@ -1,0 +1,9 @@
+//! Metric names and handles, and the two logs: what the process does, and what clients asked.
+
+pub mod access;
+pub mod metrics;
+pub mod names;
+pub mod process_log;
+
+pub use access::AccessLog;
+pub use metrics::Metrics;

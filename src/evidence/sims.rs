@@ -1,7 +1,7 @@
 //! Seeded simulations: the guarantees themselves, tested.
 //!
-//! Here of a size that takes a moment. `SIM_RUNS` multiplies the number of runs:
-//! `SIM_RUNS=20 cargo test --release sim_` is the full size.
+//! Here of a size that takes a few seconds. `SIM_RUNS` multiplies the number of runs:
+//! `SIM_RUNS=84 cargo test --release --lib sim_` has the 2,000 slices and more of everything else.
 
 use crate::compare::Difference;
 use crate::evidence::delta::Discord;

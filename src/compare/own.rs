@@ -7,6 +7,9 @@
 /// Bytes that may stand between a name and its value, as in `name": "value`.
 const GAP_BYTES: usize = 8;
 
+/// Echoes of one field that are taken out of one text; each costs a copy of it.
+const ECHOES_MAX: usize = 16;
+
 /// A field that this proxy set on one of the two requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnField {
@@ -91,7 +94,7 @@ fn strip(own: &[OwnField], text: &[u8]) -> Option<Vec<u8>> {
     let mut rest: Option<Vec<u8>> = None;
     for field in own {
         let mut from = 0;
-        loop {
+        for _ in 0..ECHOES_MAX {
             let now = rest.as_deref().unwrap_or(text);
             let Some((start, end)) = now.get(from..).and_then(|tail| field.find(tail)) else {
                 break;

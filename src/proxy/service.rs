@@ -12,6 +12,7 @@ use super::upload::Expectation;
 use super::upload::Upload;
 use crate::clock;
 use crate::model::Head;
+use crate::model::NotMirrored;
 use crate::model::Outcome;
 use crate::model::PairId;
 use crate::model::Role;
@@ -193,8 +194,8 @@ impl Proxy {
                 tally.ended(Outcome::SampledOut);
                 (None, false)
             }
-            Mirror::ControlOnly(outcome) => {
-                tally.ended(outcome);
+            Mirror::ControlOnly => {
+                tally.ended(Outcome::NotMirrored(NotMirrored::Stage));
                 (None, lane.copy_passes(now))
             }
             Mirror::Ended(outcome) => {
@@ -372,7 +373,8 @@ impl Proxy {
         let mirror = match decision.mirror {
             Mirror::Copy if pending => "pending",
             Mirror::Copy => "sampled_out",
-            Mirror::ControlOnly(outcome) | Mirror::Ended(outcome) => outcome.name(),
+            Mirror::ControlOnly => "not_mirrored",
+            Mirror::Ended(outcome) => outcome.name(),
         };
         let text = |name| Some(parts.headers.get(name)?.to_str().ok()?.to_owned());
         let trace = text("traceparent").and_then(|t| t.split('-').nth(1).map(str::to_owned));

@@ -1,5 +1,8 @@
 //! The file as written to a [`Snapshot`], or every [`Problem`] at once. Pure.
 
+use crate::compare::Comparator;
+use crate::compare::CompareConfig;
+use crate::compare::IgnorePath;
 use crate::model::BackendIx;
 use crate::model::Position;
 use crate::model::Share;
@@ -59,10 +62,14 @@ pub struct Loaded {
 pub fn load(path: &str, text: &str) -> Result<Loaded, Vec<Problem>> {
     let mut problems = Problems::new(text);
     let folder = Path::new(path).parent().unwrap_or(Path::new(""));
-    let file = parse::parse(text, &mut problems).and_then(|root| file::read(&root, folder, &mut problems));
+    let file =
+        parse::parse(text, &mut problems).and_then(|root| file::read(&root, folder, &mut problems));
     let rules = file.and_then(|file| compile(file, text, &mut problems));
     match rules {
-        Some(rules) if !problems.has_errors() => Ok(Loaded { snapshot: Snapshot::new(rules), warnings: problems.finish() }),
+        Some(rules) if !problems.has_errors() => Ok(Loaded {
+            snapshot: Snapshot::new(rules),
+            warnings: problems.finish(),
+        }),
         _ => Err(problems.finish()),
     }
 }
@@ -73,7 +80,13 @@ impl Snapshot {
         let quoted = serde_json::Value::from(legacy).to_string();
         load("", &format!("legacy: {quoted}\n"))
             .map(|l| l.snapshot)
-            .map_err(|problems| problems.into_iter().map(|p| format!("{}; {}", p.message, p.hint)).collect::<Vec<_>>().join(", "))
+            .map_err(|problems| {
+                problems
+                    .into_iter()
+                    .map(|p| format!("{}; {}", p.message, p.hint))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            })
     }
 }
 
@@ -88,19 +101,32 @@ fn compile(file: File, text: &str, problems: &mut Problems) -> Option<Rules> {
         if let Some((name, at)) = &decl.name {
             let id = SliceId::new(name.as_str());
             if let Some((_, line)) = names.get(&id) {
-                problems.error(code::DUPLICATE_NAME, *at, format!("two slices are named `{name}`; the first is in line {line}"), "rename one of the two");
+                problems.error(
+                    code::DUPLICATE_NAME,
+                    *at,
+                    format!("two slices are named `{name}`; the first is in line {line}"),
+                    "rename one of the two",
+                );
             } else {
                 names.insert(id, (ix, at.line));
             }
         }
-        rules.extend(decl.matches.iter().map(|(condition, _)| Rule { slice: ix, condition: condition.clone() }));
+        rules.extend(decl.matches.iter().map(|(condition, _)| Rule {
+            slice: ix,
+            condition: condition.clone(),
+        }));
         slices.push(slice);
     }
     let matcher = Matcher::new(rules);
     reach::check(&file, &matcher, problems);
     compiler.unused(&file, problems);
     if file.slices.is_empty() && !problems.has_errors() {
-        problems.warn(code::NO_SLICES, file.at, "no slices: everything goes to legacy", "");
+        problems.warn(
+            code::NO_SLICES,
+            file.at,
+            "no slices: everything goes to legacy",
+            "",
+        );
     }
     let mut slices = slices.into_iter().collect::<Option<Vec<Slice>>>()?;
     let backends = compiler.backends;
@@ -121,10 +147,13 @@ fn compile(file: File, text: &str, problems: &mut Problems) -> Option<Rules> {
 }
 
 fn hash(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().take(6).fold(String::new(), |mut out, byte| {
-        let _written = write!(out, "{byte:02x}");
-        out
-    })
+    Sha256::digest(text.as_bytes())
+        .iter()
+        .take(6)
+        .fold(String::new(), |mut out, byte| {
+            let _written = write!(out, "{byte:02x}");
+            out
+        })
 }
 
 /// Changes when the evidence so far says nothing any more. Not in it: position, ramp, sample,
@@ -141,8 +170,19 @@ fn epoch_key(slice: &Slice, decl: &SliceDecl, backends: &[Backend], file: &File)
             let _written = writeln!(text, "to {} {endpoints:?}", backend.name);
         }
     }
-    let sources: Vec<_> = file.tenants.sources.iter().map(ToString::to_string).collect();
-    let _written = writeln!(text, "tenant {sources:?}\nignore {:?}", slice.compare.ignore);
+    let sources: Vec<_> = file
+        .tenants
+        .sources
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let ignore: Vec<_> = slice
+        .compare
+        .ignore
+        .iter()
+        .map(IgnorePath::as_str)
+        .collect();
+    let _written = writeln!(text, "tenant {sources:?}\nignore {ignore:?}");
     xxh3_64(text.as_bytes())
 }
 
@@ -152,6 +192,7 @@ struct Compiler {
     used: Vec<bool>,
     defaults: Defaults,
     tenant_given: bool,
+    comparators: HashMap<(Vec<IgnorePath>, u64), Arc<Comparator>>,
 }
 
 impl Compiler {
@@ -160,26 +201,46 @@ impl Compiler {
         let mut by_name = HashMap::new();
         for (place, decl) in file.backends.iter().enumerate() {
             if let Ok(ix) = u16::try_from(place) {
-                by_name.entry(Arc::clone(&decl.backend.name)).or_insert(BackendIx(ix));
+                by_name
+                    .entry(Arc::clone(&decl.backend.name))
+                    .or_insert(BackendIx(ix));
                 backends.push(decl.backend.clone());
             } else {
                 problems.error(code::NUMBER, decl.at, "more than 65535 backends", "");
                 break;
             }
         }
-        let defaults = Defaults { shadow: file.defaults.shadow.clone(), compare: file.defaults.compare.clone() };
-        Self { used: vec![false; backends.len()], backends, by_name, defaults, tenant_given: file.tenant_given }
+        let defaults = Defaults {
+            shadow: file.defaults.shadow.clone(),
+            compare: file.defaults.compare.clone(),
+        };
+        Self {
+            used: vec![false; backends.len()],
+            backends,
+            by_name,
+            defaults,
+            tenant_given: file.tenant_given,
+            comparators: HashMap::new(),
+        }
     }
 
     /// Compiles a slice; nothing if a part that must be there is broken.
     fn slice(&mut self, decl: &SliceDecl, problems: &mut Problems) -> Option<Slice> {
-        let backend = decl.to.as_ref().and_then(|(to, at)| self.backend(to, *at, problems));
+        let backend = decl
+            .to
+            .as_ref()
+            .and_then(|(to, at)| self.backend(to, *at, problems));
         let ramp = self.ramp(decl, problems);
         let shadow = self.shadow(&decl.shadow);
-        let matches = decl.matches.iter().map(|(c, _)| c.to_string()).collect::<Vec<_>>();
+        let matches = decl
+            .matches
+            .iter()
+            .map(|(c, _)| c.to_string())
+            .collect::<Vec<_>>();
         if let Some((stage, _)) = decl.stage {
             reach::all_excluded(decl, stage, &shadow, problems);
         }
+        let body_limit = shadow.body_limit;
         let (stage, _) = decl.stage?;
         let (name, _) = decl.name.as_ref()?;
         let percent = ramp.as_ref().and_then(|r| r.percent).unwrap_or(Share::NONE);
@@ -190,7 +251,7 @@ impl Compiler {
             declared: Position::new(stage, percent),
             ramp,
             shadow,
-            compare: self.compare(&decl.compare),
+            compare: self.compare(&decl.compare, body_limit),
             owner: decl.owner.clone(),
             epoch_key: 0,
             line: decl.at.line,
@@ -207,7 +268,12 @@ impl Compiler {
         }
         match self.by_name.get(to) {
             Some(&BackendIx::LEGACY) => {
-                problems.error(code::RESERVED, at, "`legacy` cannot take over from itself", "name a backend");
+                problems.error(
+                    code::RESERVED,
+                    at,
+                    "`legacy` cannot take over from itself",
+                    "name a backend",
+                );
                 None
             }
             Some(ix) => {
@@ -217,15 +283,27 @@ impl Compiler {
                 Some(*ix)
             }
             None => {
-                let mut known: Vec<&str> = self.backends.iter().skip(1).map(|b| &*b.name).filter(|n| !n.contains(':')).collect();
+                let mut known: Vec<&str> = self
+                    .backends
+                    .iter()
+                    .skip(1)
+                    .map(|b| &*b.name)
+                    .filter(|n| !n.contains(':'))
+                    .collect();
                 known.sort_unstable();
-                let mut hint = nearest(to, known.iter().copied()).map_or(String::new(), |n| format!("did you mean `{n}`? "));
+                let mut hint = nearest(to, known.iter().copied())
+                    .map_or(String::new(), |n| format!("did you mean `{n}`? "));
                 if known.is_empty() {
                     hint.push_str("there is no `backends`; write the endpoint, such as `http://127.0.0.1:4000`");
                 } else {
                     hint.push_str(&format!("backends are: {}", known.join(", ")));
                 }
-                problems.error(code::BACKEND, at, format!("unknown backend `{}`", short(to)), hint);
+                problems.error(
+                    code::BACKEND,
+                    at,
+                    format!("unknown backend `{}`", short(to)),
+                    hint,
+                );
                 None
             }
         }
@@ -243,7 +321,12 @@ impl Compiler {
                     problems.error(code::NUMBER, at, "more than 65535 backends", "");
                     return None;
                 };
-                self.backends.push(Backend { name: Arc::clone(&name), endpoints: vec![endpoint], timeouts: Timeouts::default(), version_header: None });
+                self.backends.push(Backend {
+                    name: Arc::clone(&name),
+                    endpoints: vec![endpoint],
+                    timeouts: Timeouts::default(),
+                    version_header: None,
+                });
                 self.used.push(true);
                 self.by_name.insert(name, BackendIx(ix));
                 Some(BackendIx(ix))
@@ -259,7 +342,12 @@ impl Compiler {
         let stage = decl.stage.map(|(s, _)| s);
         let Some(ramp) = &decl.ramp else {
             if let Some((Stage::Canary, at)) = decl.stage {
-                problems.error(code::NO_SHARE, at, "stage `canary` needs a share", "add `ramp: { percent: 1% }`");
+                problems.error(
+                    code::NO_SHARE,
+                    at,
+                    "stage `canary` needs a share",
+                    "add `ramp: { percent: 1% }`",
+                );
             }
             return None;
         };
@@ -268,7 +356,11 @@ impl Compiler {
             Some((by, _)) => Some(by.clone()),
             None => self.tenant_given.then_some(By::Tenant),
         };
-        let group = ramp.group.as_deref().or(decl.name.as_ref().map(|(n, _)| n.as_str())).unwrap_or("");
+        let group = ramp
+            .group
+            .as_deref()
+            .or(decl.name.as_ref().map(|(n, _)| n.as_str()))
+            .unwrap_or("");
         Some(Ramp {
             percent: ramp.percent.map(|(p, _)| p),
             kind: by.as_ref().map_or(String::new(), By::kind).into(),
@@ -285,18 +377,40 @@ impl Compiler {
         if let Some((By::Tenant, at)) = ramp.by
             && !self.tenant_given
         {
-            problems.error(code::NO_TENANT, at, "`by: tenant`, but nothing says whose request it is", "add `tenant: { from: header:X-Tenant }`");
+            problems.error(
+                code::NO_TENANT,
+                at,
+                "`by: tenant`, but nothing says whose request it is",
+                "add `tenant: { from: header:X-Tenant }`",
+            );
         }
         match (stage, ramp.percent) {
             (Some(Stage::Canary), None) if !ramp.broken => {
-                problems.error(code::NO_SHARE, ramp.at, "stage `canary` needs a share", "add `percent: 1%`");
+                problems.error(
+                    code::NO_SHARE,
+                    ramp.at,
+                    "stage `canary` needs a share",
+                    "add `percent: 1%`",
+                );
             }
             (Some(Stage::Canary), _) if ramp.by.is_none() && !ramp.broken && !self.tenant_given => {
-                problems.error(code::NO_KEY, ramp.at, "the ramp does not say by what it splits", "add `by: header:NAME`, `by: cookie:NAME` or `by: random`");
+                problems.error(
+                    code::NO_KEY,
+                    ramp.at,
+                    "the ramp does not say by what it splits",
+                    "add `by: header:NAME`, `by: cookie:NAME` or `by: random`",
+                );
             }
             (Some(stage), Some((_, at))) if stage != Stage::Canary => {
-                let message = format!("`percent` has a meaning in stage `canary` only, and this is `{stage}`");
-                problems.error(code::PERCENT_STAGE, at, message, "remove it, or write `stage: canary`");
+                let message = format!(
+                    "`percent` has a meaning in stage `canary` only, and this is `{stage}`"
+                );
+                problems.error(
+                    code::PERCENT_STAGE,
+                    at,
+                    message,
+                    "remove it, or write `stage: canary`",
+                );
             }
             _ => {}
         }
@@ -314,21 +428,34 @@ impl Compiler {
                 .or_else(|| base.methods.clone())
                 .unwrap_or_else(|| vec![Method::GET, Method::HEAD]),
             body_limit: own.body_limit.or(base.body_limit).unwrap_or(1 << 20),
-            timeout: own.timeout.or(base.timeout).unwrap_or(Duration::from_secs(5)),
+            timeout: own
+                .timeout
+                .or(base.timeout)
+                .unwrap_or(Duration::from_secs(5)),
             max_inflight: own.max_inflight.or(base.max_inflight).unwrap_or(64),
             except: both(&base.except, &own.except),
             allow: both(&base.allow, &own.allow),
         }
     }
 
-    fn compare(&self, own: &CompareDecl) -> ComparePolicy {
+    fn compare(&mut self, own: &CompareDecl, body_limit: u64) -> ComparePolicy {
         let base = &self.defaults.compare;
         let control = own.control.or(base.control);
         let mut ignore = base.ignore.clone();
         ignore.extend(own.ignore.iter().cloned());
         ignore.sort();
         ignore.dedup();
+        let key = (ignore.clone(), body_limit);
+        let comparator = self.comparators.entry(key).or_insert_with(|| {
+            let ignore = ignore.clone();
+            Arc::new(Comparator::new(CompareConfig {
+                ignore,
+                body_limit,
+                ..CompareConfig::default()
+            }))
+        });
         ComparePolicy {
+            comparator: Arc::clone(comparator),
             ignore,
             control: control.or(Share::new(500)).unwrap_or(Share::NONE),
             control_written: control.is_some(),
@@ -340,10 +467,20 @@ impl Compiler {
     fn unused(&self, file: &File, problems: &mut Problems) {
         for (decl, used) in file.backends.iter().zip(&self.used).skip(1) {
             let name = &decl.backend.name;
-            if !used {
-                problems.warn(code::UNUSED_BACKEND, decl.at, format!("no slice uses the backend `{name}`"), "name it in `to`, or remove it");
+            if !used && **name != *"legacy" {
+                problems.warn(
+                    code::UNUSED_BACKEND,
+                    decl.at,
+                    format!("no slice uses the backend `{name}`"),
+                    "name it in `to`, or remove it",
+                );
             } else if decl.backend.endpoints.iter().any(is_far) {
-                problems.warn(code::PLAIN_COPY, decl.at, format!("copies to `{name}` carry the clients' credentials over plain HTTP"), "see that the network between is yours alone");
+                problems.warn(
+                    code::PLAIN_COPY,
+                    decl.at,
+                    format!("copies to `{name}` carry the clients' credentials over plain HTTP"),
+                    "see that the network between is yours alone",
+                );
             }
         }
     }
@@ -353,7 +490,9 @@ fn is_far(endpoint: &Endpoint) -> bool {
     match endpoint {
         Endpoint::Unix(_) => false,
         Endpoint::Tcp { host, .. } => {
-            let loopback = host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+            let loopback = host
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|ip| ip.is_loopback());
             host != "localhost" && !host.ends_with(".localhost") && !loopback
         }
     }

@@ -134,7 +134,11 @@ pub struct Step {
 
 impl Step {
     fn new(name: &'static str, found: impl Into<String>) -> Self {
-        Self { name, found: found.into(), without_chance: None }
+        Self {
+            name,
+            found: found.into(),
+            without_chance: None,
+        }
     }
 
     fn drawn(mut self, otherwise: String) -> Self {
@@ -191,19 +195,43 @@ pub fn decide(
         let place = format!("slice `{}` (line {})", slice.id, slice.line);
         Step::new("match", format!("{place} by {}", rule.condition))
     });
-    let request = Request { snapshot, slice, ix, view: &view, chance };
+    let request = Request {
+        snapshot,
+        slice,
+        ix,
+        view: &view,
+        chance,
+    };
     let (primary, reason) = request.primary(trace);
     let mirror = match reason {
         Reason::Killed => Mirror::Ended(Outcome::NotMirrored(NotMirrored::Killed)),
         _ => request.mirror(primary, trace),
     };
-    Ok(Decision { slice: Some(ix), position: snapshot.position(ix), primary, reason, mirror, draws })
+    Ok(Decision {
+        slice: Some(ix),
+        position: snapshot.position(ix),
+        primary,
+        reason,
+        mirror,
+        draws,
+    })
+}
+
+/// Returns whether the slice's `shadow.allow` names a request.
+pub fn allowed(snapshot: &Snapshot, ix: SliceIx, head: &Head<'_>) -> bool {
+    let view = View::new(head, &snapshot.rules.tenants);
+    let slice = snapshot.slice(ix);
+    view.ok()
+        .zip(slice)
+        .is_some_and(|(view, slice)| slice.shadow.allow.iter().any(|c| c.holds(&view)))
 }
 
 /// Returns whether `except` or a word keeps a request out of mirroring.
 pub fn excluded(snapshot: &Snapshot, ix: SliceIx, head: &Head<'_>) -> Result<bool, Refused> {
     let view = View::new(head, &snapshot.rules.tenants)?;
-    Ok(snapshot.slice(ix).is_some_and(|s| exclusion(s, &view).is_some()))
+    Ok(snapshot
+        .slice(ix)
+        .is_some_and(|s| exclusion(s, &view).is_some()))
 }
 
 struct Request<'r> {
@@ -217,7 +245,11 @@ struct Request<'r> {
 impl Request<'_> {
     fn primary(&self, trace: &mut impl Trace) -> (Side, Reason) {
         if self.snapshot.killed(self.ix) {
-            let what = if self.snapshot.all_killed() { "everything is" } else { "the slice is" };
+            let what = if self.snapshot.all_killed() {
+                "everything is"
+            } else {
+                "the slice is"
+            };
             trace.step(|| Step::new("killed", format!("{what} killed: legacy answers")));
             return (Side::Legacy, Reason::Killed);
         }
@@ -225,7 +257,12 @@ impl Request<'_> {
         let ramp = self.slice.ramp.as_ref();
         if let Some(ramp) = ramp.filter(|r| !r.never.is_empty()) {
             let hit = self.is_tenant(|name| ramp.never.contains(name));
-            trace.step(|| Step::new("never", self.tenant_step(hit, &ramp.never_written, "legacy answers")));
+            trace.step(|| {
+                Step::new(
+                    "never",
+                    self.tenant_step(hit, &ramp.never_written, "legacy answers"),
+                )
+            });
             if hit {
                 return (Side::Legacy, Reason::Never);
             }
@@ -233,7 +270,11 @@ impl Request<'_> {
         let position = self.snapshot.position(self.ix);
         trace.step(|| {
             let declared = self.slice.declared;
-            let held = if position == declared { String::new() } else { format!(", held below `{declared}` of the file") };
+            let held = if position == declared {
+                String::new()
+            } else {
+                format!(", held below `{declared}` of the file")
+            };
             let serves = match position.stage() {
                 Stage::Legacy | Stage::Shadow => "legacy answers",
                 Stage::Canary => "the candidate answers a share",
@@ -253,7 +294,12 @@ impl Request<'_> {
     fn canary(&self, ramp: Option<&Ramp>, share: Share, trace: &mut impl Trace) -> (Side, Reason) {
         if let Some(ramp) = ramp.filter(|r| !r.always.is_empty()) {
             let hit = self.is_tenant(|name| ramp.always.contains(name));
-            trace.step(|| Step::new("always", self.tenant_step(hit, &ramp.always_written, "the candidate answers")));
+            trace.step(|| {
+                Step::new(
+                    "always",
+                    self.tenant_step(hit, &ramp.always_written, "the candidate answers"),
+                )
+            });
             if hit {
                 return (Side::Candidate, Reason::Always);
             }
@@ -272,7 +318,10 @@ impl Request<'_> {
         let (Some(ramp), Some(key)) = (ramp, key) else {
             trace.step(|| {
                 let kind = ramp.map_or("key", |r| &r.kind);
-                Step::new("bucket", format!("the request has no {kind} to split by: legacy answers"))
+                Step::new(
+                    "bucket",
+                    format!("the request has no {kind} to split by: legacy answers"),
+                )
             });
             return (Side::Legacy, Reason::NoKey);
         };
@@ -295,8 +344,13 @@ impl Request<'_> {
         let hit = share.admits_draw(split::draw(self.chance, split::DRAW_SPLIT));
         trace.step(|| {
             let serves = if hit { "the candidate" } else { "legacy" };
-            Step::new("bucket", format!("drawn for this request: {serves} answers"))
-                .drawn(format!("drawn for each request: the candidate answers {share} of them"))
+            Step::new(
+                "bucket",
+                format!("drawn for this request: {serves} answers"),
+            )
+            .drawn(format!(
+                "drawn for each request: the candidate answers {share} of them"
+            ))
         });
         if hit {
             (Side::Candidate, Reason::InShare)
@@ -312,7 +366,9 @@ impl Request<'_> {
     fn tenant_step(&self, hit: bool, list: &[String], then: &str) -> String {
         let list = list.join(", ");
         match self.view.tenant() {
-            Tenant::Known(name) if hit => format!("tenant {name:?} is on the list ({list}): {then}"),
+            Tenant::Known(name) if hit => {
+                format!("tenant {name:?} is on the list ({list}): {then}")
+            }
             Tenant::Known(name) => format!("tenant {name:?} is not on the list ({list})"),
             Tenant::Unknown => "the request names no tenant".to_owned(),
             Tenant::Malformed => "what the request names is no tenant".to_owned(),
@@ -323,14 +379,23 @@ impl Request<'_> {
         let stage = self.snapshot.position(self.ix).stage();
         let compare = &self.slice.compare;
         let nobody = Outcome::NotMirrored(NotMirrored::Stage);
-        let only_control = stage == Stage::Legacy && compare.control_written && compare.control > Share::NONE;
+        let only_control =
+            stage == Stage::Legacy && compare.control_written && compare.control > Share::NONE;
         if matches!(stage, Stage::Legacy | Stage::Retired) && !only_control {
             trace.step(|| Step::new("stage", format!("in stage `{stage}` nobody gets a copy")));
             return Mirror::Ended(nobody);
         }
         trace.step(|| {
-            let who = if only_control { Side::Legacy } else { primary.other() };
-            let what = if only_control { "may be asked again" } else { "may get a copy" };
+            let who = if only_control {
+                Side::Legacy
+            } else {
+                primary.other()
+            };
+            let what = if only_control {
+                "may be asked again"
+            } else {
+                "may get a copy"
+            };
             Step::new("stage", format!("in stage `{stage}` {who} {what}"))
         });
         match (self.ended(trace), only_control) {
@@ -345,11 +410,21 @@ impl Request<'_> {
     fn ended(&self, trace: &mut impl Trace) -> Option<Outcome> {
         let head = self.view.head;
         if head.headers.contains_key(ROLE_FIELD) {
-            trace.step(|| Step::new("copy", "it carries `Supplant-Role`, so it is a copy already"));
+            trace.step(|| {
+                Step::new(
+                    "copy",
+                    "it carries `Supplant-Role`, so it is a copy already",
+                )
+            });
             return Some(Outcome::NotMirrored(NotMirrored::Copy));
         }
         if !self.slice.shadow.methods.contains(head.method) {
-            trace.step(|| Step::new("method", format!("{} may have effects and is not mirrored", head.method)));
+            trace.step(|| {
+                Step::new(
+                    "method",
+                    format!("{} may have effects and is not mirrored", head.method),
+                )
+            });
             return Some(Outcome::UnsafeMethod);
         }
         if let Some((reason, found)) = incomparable(head) {
@@ -378,7 +453,8 @@ impl Request<'_> {
 /// Returns why no comparison would say anything, as far as the head tells.
 fn incomparable(head: &Head<'_>) -> Option<(NotComparable, &'static str)> {
     let fields = head.headers;
-    if fields.contains_key(header::UPGRADE) && asks_upgrade(head) || head.method == Method::CONNECT {
+    if fields.contains_key(header::UPGRADE) && asks_upgrade(head) || head.method == Method::CONNECT
+    {
         return Some((NotComparable::Upgrade, "it asks for a tunnel"));
     }
     let conditional = [
@@ -413,8 +489,12 @@ impl Exclusion<'_> {
     fn words(&self, path: &str) -> String {
         match self {
             Self::Except(condition) => format!("`shadow.except` has {condition}"),
-            Self::Word(exclude::Found::Path(word)) => format!("the path says `{word}`; if it has no effects, write `shadow: {{ allow: [\"{path}\"] }}`"),
-            Self::Word(exclude::Found::Query(pair)) => format!("the query says `{pair}`; if it has no effects, write `shadow: {{ allow: [\"{path}\"] }}`"),
+            Self::Word(exclude::Found::Path(word)) => format!(
+                "the path says `{word}`; if it has no effects, write `shadow: {{ allow: [\"{path}\"] }}`"
+            ),
+            Self::Word(exclude::Found::Query(pair)) => format!(
+                "the query says `{pair}`; if it has no effects, write `shadow: {{ allow: [\"{path}\"] }}`"
+            ),
         }
     }
 }

@@ -13,12 +13,27 @@ pub fn diff(old: &Snapshot, new: &Snapshot) -> Vec<String> {
     backends(old, new, &mut lines);
     let (sources, now) = (&old.rules.tenants.sources, &new.rules.tenants.sources);
     if sources != now {
-        let list = |s: &[crate::rules::tenant::Source]| s.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        lines.push(format!("tenant: from {} to {}", or_none(list(sources)), or_none(list(now))));
+        let list = |s: &[crate::rules::tenant::Source]| {
+            s.iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        lines.push(format!(
+            "tenant: from {} to {}",
+            or_none(list(sources)),
+            or_none(list(now))
+        ));
     }
     for slice in new.slices() {
         match old.ix(&slice.id).and_then(|ix| old.slice(ix)) {
-            None => lines.push(format!("+ slice `{}`: {} to {}, {}", slice.id, slice.matches, backend(new, slice), slice.declared)),
+            None => lines.push(format!(
+                "+ slice `{}`: {} to {}, {}",
+                slice.id,
+                slice.matches,
+                backend(new, slice),
+                slice.declared
+            )),
             Some(before) => {
                 let changes = changes(old, before, new, slice);
                 if !changes.is_empty() {
@@ -40,28 +55,57 @@ pub fn diff(old: &Snapshot, new: &Snapshot) -> Vec<String> {
 }
 
 fn or_none(text: String) -> String {
-    if text.is_empty() { "none".to_owned() } else { text }
+    if text.is_empty() {
+        "none".to_owned()
+    } else {
+        text
+    }
 }
 
 fn backends(old: &Snapshot, new: &Snapshot, lines: &mut Vec<String>) {
-    let find = |of: &Snapshot, name: &str| -> Option<Backend> { of.backends().iter().find(|b| *b.name == *name).cloned() };
-    let endpoints = |b: &Backend| b.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let find = |of: &Snapshot, name: &str| -> Option<Backend> {
+        of.backends().iter().find(|b| *b.name == *name).cloned()
+    };
+    let endpoints = |b: &Backend| {
+        b.endpoints
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     for backend in new.backends() {
         match find(old, &backend.name) {
-            None => lines.push(format!("+ backend `{}`: {}", backend.name, endpoints(backend))),
+            None => lines.push(format!(
+                "+ backend `{}`: {}",
+                backend.name,
+                endpoints(backend)
+            )),
             Some(before) if before.endpoints != backend.endpoints => {
-                lines.push(format!("backend `{}`: {} to {}", backend.name, endpoints(&before), endpoints(backend)));
+                lines.push(format!(
+                    "backend `{}`: {} to {}",
+                    backend.name,
+                    endpoints(&before),
+                    endpoints(backend)
+                ));
             }
-            Some(before) if before != *backend => lines.push(format!("backend `{}`: timeouts or version header", backend.name)),
+            Some(before) if before != *backend => lines.push(format!(
+                "backend `{}`: timeouts or version header",
+                backend.name
+            )),
             Some(_) => {}
         }
     }
-    let gone = old.backends().iter().filter(|b| find(new, &b.name).is_none());
+    let gone = old
+        .backends()
+        .iter()
+        .filter(|b| find(new, &b.name).is_none());
     lines.extend(gone.map(|b| format!("- backend `{}`", b.name)));
 }
 
 fn backend<'s>(of: &'s Snapshot, slice: &Slice) -> &'s str {
-    of.backends().get(slice.backend.get()).map_or("", |b| &b.name)
+    of.backends()
+        .get(slice.backend.get())
+        .map_or("", |b| &b.name)
 }
 
 fn changes(old: &Snapshot, before: &Slice, new: &Snapshot, after: &Slice) -> Vec<String> {
@@ -81,7 +125,11 @@ fn changes(old: &Snapshot, before: &Slice, new: &Snapshot, after: &Slice) -> Vec
     say("rate", &rate(a.rate), &rate(b.rate));
     say("methods", &list(&a.methods), &list(&b.methods));
     say("body_limit", &a.body_limit, &b.body_limit);
-    say("timeout", &format!("{:?}", a.timeout), &format!("{:?}", b.timeout));
+    say(
+        "timeout",
+        &format!("{:?}", a.timeout),
+        &format!("{:?}", b.timeout),
+    );
     say("max_inflight", &a.max_inflight, &b.max_inflight);
     say("except", &list(&a.except), &list(&b.except));
     say("allow", &list(&a.allow), &list(&b.allow));
@@ -89,7 +137,11 @@ fn changes(old: &Snapshot, before: &Slice, new: &Snapshot, after: &Slice) -> Vec
     say("ignore", &list(&a.ignore), &list(&b.ignore));
     say("control", &a.control, &b.control);
     say("control caps", &a.control_capped, &b.control_capped);
-    say("owner", &before.owner.as_deref().unwrap_or("none"), &after.owner.as_deref().unwrap_or("none"));
+    say(
+        "owner",
+        &before.owner.as_deref().unwrap_or("none"),
+        &after.owner.as_deref().unwrap_or("none"),
+    );
     changes
 }
 
@@ -103,11 +155,28 @@ fn rate(rate: Option<u32>) -> String {
 }
 
 fn ramp(slice: &Slice) -> String {
-    let Some(ramp) = &slice.ramp else { return "none".to_owned() };
-    let mut parts = vec![format!("by {}, group {}", if ramp.kind.is_empty() { "nothing" } else { &ramp.kind }, ramp.group)];
-    for (name, written, names) in [("always", &ramp.always_written, &ramp.always), ("never", &ramp.never_written, &ramp.never)] {
+    let Some(ramp) = &slice.ramp else {
+        return "none".to_owned();
+    };
+    let mut parts = vec![format!(
+        "by {}, group {}",
+        if ramp.kind.is_empty() {
+            "nothing"
+        } else {
+            &ramp.kind
+        },
+        ramp.group
+    )];
+    for (name, written, names) in [
+        ("always", &ramp.always_written, &ramp.always),
+        ("never", &ramp.never_written, &ramp.never),
+    ] {
         if !written.is_empty() {
-            parts.push(format!("{name} {} ({})", list(written), names.iter().count()));
+            parts.push(format!(
+                "{name} {} ({})",
+                list(written),
+                names.iter().count()
+            ));
         }
     }
     format!("{{{}}}", parts.join(", "))
@@ -121,14 +190,23 @@ pub fn is_risky(old: &Snapshot, new: &Snapshot) -> bool {
         let from_nothing = old.ix(&after.id).is_none();
         from_nothing && after.declared > crate::model::Position::LEGACY
     });
-    added || old.slices().iter().any(|before| {
-        let Some(after) = new.ix(&before.id).and_then(|ix| new.slice(ix)) else { return true };
-        let kept = |c: &Condition| after.shadow.except.iter().any(|e| e.to_string() == c.to_string());
-        let never = match (&before.ramp, &after.ramp) {
-            (None, _) => true,
-            (Some(_), None) => false,
-            (Some(before), Some(after)) => after.never.contains_all(&before.never),
-        };
-        after.declared > before.declared || !never || !before.shadow.except.iter().all(kept)
-    })
+    added
+        || old.slices().iter().any(|before| {
+            let Some(after) = new.ix(&before.id).and_then(|ix| new.slice(ix)) else {
+                return true;
+            };
+            let kept = |c: &Condition| {
+                after
+                    .shadow
+                    .except
+                    .iter()
+                    .any(|e| e.to_string() == c.to_string())
+            };
+            let never = match (&before.ramp, &after.ramp) {
+                (None, _) => true,
+                (Some(_), None) => false,
+                (Some(before), Some(after)) => after.never.contains_all(&before.never),
+            };
+            after.declared > before.declared || !never || !before.shadow.except.iter().all(kept)
+        })
 }

@@ -8,7 +8,26 @@ use std::borrow::Cow;
 
 /// The words, in lower case, sorted.
 pub(super) const WORDS: [&str; 20] = [
-    "accept", "activate", "authorize", "callback", "cancel", "confirm", "delete", "login", "logout", "oauth", "redeem", "remove", "reset", "saml", "signout", "sso", "token", "unlock", "unsubscribe", "verify",
+    "accept",
+    "activate",
+    "authorize",
+    "callback",
+    "cancel",
+    "confirm",
+    "delete",
+    "login",
+    "logout",
+    "oauth",
+    "redeem",
+    "remove",
+    "reset",
+    "saml",
+    "signout",
+    "sso",
+    "token",
+    "unlock",
+    "unsubscribe",
+    "verify",
 ];
 
 /// Names of the query that are kept out besides the words; and what ends in `token`.
@@ -39,7 +58,13 @@ fn word_of_query(query: &str) -> Option<String> {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let (name, value) = (plain(name), plain(value));
         let out = is_word(&name) || is_secret_name(&name) || is_word(&value);
-        out.then(|| if is_word(&value) { format!("{name}={value}") } else { name.into_owned() })
+        out.then(|| {
+            if is_word(&value) {
+                format!("{name}={value}")
+            } else {
+                name.into_owned()
+            }
+        })
     })
 }
 
@@ -48,7 +73,10 @@ fn is_word(part: &str) -> bool {
 }
 
 fn is_secret_name(name: &str) -> bool {
-    let end = name.len().checked_sub("token".len()).and_then(|at| name.get(at..));
+    let end = name
+        .len()
+        .checked_sub("token".len())
+        .and_then(|at| name.get(at..));
     end.is_some_and(|end| end.eq_ignore_ascii_case("token"))
         || QUERY_NAMES.iter().any(|n| n.eq_ignore_ascii_case(name))
 }
@@ -66,7 +94,9 @@ fn plain(text: &str) -> Cow<'_, str> {
             (b'+', _) => out.push(b' '),
             (b'%', [high, low, after @ ..]) => {
                 let digits = [*high, *low];
-                let code = std::str::from_utf8(&digits).ok().and_then(|d| u8::from_str_radix(d, 16).ok());
+                let code = std::str::from_utf8(&digits)
+                    .ok()
+                    .and_then(|d| u8::from_str_radix(d, 16).ok());
                 if let Some(code) = code {
                     rest = after;
                     out.push(code);

@@ -75,15 +75,27 @@ pub struct Lost {
 }
 
 /// Explains a request. Without a number of chance, draws are told as shares.
-pub fn explain(snapshot: &Snapshot, head: &Head<'_>, chance: Option<u64>) -> Result<Explanation, Refused> {
+pub fn explain(
+    snapshot: &Snapshot,
+    head: &Head<'_>,
+    chance: Option<u64>,
+) -> Result<Explanation, Refused> {
     let mut steps: Vec<Step> = Vec::new();
     let decision = decide(snapshot, head, chance.unwrap_or(0), &mut steps)?;
     let view = View::new(head, &snapshot.rules.tenants)?;
-    let backend = match (decision.slice.and_then(|ix| snapshot.slice(ix)), decision.primary) {
+    let backend = match (
+        decision.slice.and_then(|ix| snapshot.slice(ix)),
+        decision.primary,
+    ) {
         (Some(slice), Side::Candidate) => snapshot.backends().get(slice.backend.get()),
         _ => snapshot.backends().first(),
     };
-    let drawn = |name: &str| chance.is_none() && steps.iter().any(|s| s.name == name && s.without_chance.is_some());
+    let drawn = |name: &str| {
+        chance.is_none()
+            && steps
+                .iter()
+                .any(|s| s.name == name && s.without_chance.is_some())
+    };
     let (split, sampled) = (drawn("bucket"), drawn("sample"));
     let outcome = match decision.mirror {
         Mirror::Ended(Outcome::SampledOut) if sampled => None,
@@ -92,7 +104,11 @@ pub fn explain(snapshot: &Snapshot, head: &Head<'_>, chance: Option<u64>) -> Res
     };
     let mut may = may(snapshot, &decision, sampled);
     if split {
-        may.insert(0, "either side may answer: it is drawn for each request, here as for `--chance 0`".to_owned());
+        may.insert(
+            0,
+            "either side may answer: it is drawn for each request, here as for `--chance 0`"
+                .to_owned(),
+        );
     }
     let told = |step: Step| Told {
         step: step.name,
@@ -102,9 +118,17 @@ pub fn explain(snapshot: &Snapshot, head: &Head<'_>, chance: Option<u64>) -> Res
         },
     };
     Ok(Explanation {
-        request: format!("{} {}{}", head.method, head.host.map_or(String::new(), |h| format!("{h} ")), target(head)),
+        request: format!(
+            "{} {}{}",
+            head.method,
+            head.host.map_or(String::new(), |h| format!("{h} ")),
+            target(head)
+        ),
         canonical: view.path.clone().into_owned(),
-        slice: decision.slice.and_then(|ix| snapshot.slice(ix)).map(|s| s.id.to_string()),
+        slice: decision
+            .slice
+            .and_then(|ix| snapshot.slice(ix))
+            .map(|s| s.id.to_string()),
         position: decision.position.to_string(),
         side: decision.primary.as_str(),
         backend: backend.map_or(String::new(), |b| b.name.to_string()),
@@ -128,19 +152,34 @@ fn target(head: &Head<'_>) -> String {
 fn mirror(decision: &Decision, sampled: bool) -> String {
     let other = decision.primary.other();
     match decision.mirror {
-        Mirror::Ended(Outcome::SampledOut) if sampled => format!("a sample goes to {other} as a copy"),
+        Mirror::Ended(Outcome::SampledOut) if sampled => {
+            format!("a sample goes to {other} as a copy")
+        }
         Mirror::Copy if sampled => format!("a sample goes to {other} as a copy"),
         Mirror::Copy => format!("{other} gets a copy"),
-        Mirror::ControlOnly => "nobody gets a copy; legacy may be asked again (not_mirrored, stage)".to_owned(),
-        Mirror::Ended(outcome) if outcome.reason().is_empty() => format!("nobody gets a copy ({})", outcome.name()),
-        Mirror::Ended(outcome) => format!("nobody gets a copy ({}, {})", outcome.name(), outcome.reason()),
+        Mirror::ControlOnly => {
+            "nobody gets a copy; legacy may be asked again (not_mirrored, stage)".to_owned()
+        }
+        Mirror::Ended(outcome) if outcome.reason().is_empty() => {
+            format!("nobody gets a copy ({})", outcome.name())
+        }
+        Mirror::Ended(outcome) => format!(
+            "nobody gets a copy ({}, {})",
+            outcome.name(),
+            outcome.reason()
+        ),
     }
 }
 
 /// Returns what the head does not decide.
 fn may(snapshot: &Snapshot, decision: &Decision, sampled: bool) -> Vec<String> {
     let mut may = Vec::new();
-    let Some((ix, slice)) = decision.slice.and_then(|ix| Some((ix, snapshot.slice(ix)?))) else { return may };
+    let Some((ix, slice)) = decision
+        .slice
+        .and_then(|ix| Some((ix, snapshot.slice(ix)?)))
+    else {
+        return may;
+    };
     let copied = match decision.mirror {
         Mirror::Copy => true,
         Mirror::Ended(outcome) => sampled && outcome == Outcome::SampledOut,
@@ -150,12 +189,20 @@ fn may(snapshot: &Snapshot, decision: &Decision, sampled: bool) -> Vec<String> {
         return may;
     }
     if sampled {
-        may.push(format!("sampled_out: only {} is mirrored", snapshot.sample(ix)));
+        may.push(format!(
+            "sampled_out: only {} is mirrored",
+            snapshot.sample(ix)
+        ));
     }
     if let Some(rate) = slice.shadow.rate {
-        may.push(format!("sampled_out: above {rate} copies a second of this slice"));
+        may.push(format!(
+            "sampled_out: above {rate} copies a second of this slice"
+        ));
     }
-    may.push(format!("shed: above {} copies at a time, or when mirroring is behind", slice.shadow.max_inflight));
+    may.push(format!(
+        "shed: above {} copies at a time, or when mirroring is behind",
+        slice.shadow.max_inflight
+    ));
     may
 }
 
@@ -173,7 +220,12 @@ fn lost(snapshot: &Snapshot, view: &View<'_>) -> Vec<Lost> {
                 (None, Some(winner)) => outranked(&rule.condition, &winner.condition),
                 (None, None) => return None,
             };
-            Some(Lost { slice: slice.id.to_string(), line: slice.line, matches: rule.condition.to_string(), why })
+            Some(Lost {
+                slice: slice.id.to_string(),
+                line: slice.line,
+                matches: rule.condition.to_string(),
+                why,
+            })
         })
         .collect()
 }
@@ -182,7 +234,9 @@ fn missed(condition: &Condition, miss: Miss, view: &View<'_>) -> String {
     match miss {
         Miss::Method => format!("its methods lack {}", view.head.method),
         Miss::Header(place) => match condition.headers.get(place) {
-            Some((name, _)) if !view.head.headers.contains_key(name) => format!("the request has no `{name}`"),
+            Some((name, _)) if !view.head.headers.contains_key(name) => {
+                format!("the request has no `{name}`")
+            }
             Some((name, _)) => format!("`{name}` has another value"),
             None => "a header field has another value".to_owned(),
         },
@@ -221,7 +275,11 @@ fn outranked(loser: &Condition, winner: &Condition) -> String {
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.request)?;
-        let backend = if self.backend == self.side { String::new() } else { format!(" ({})", self.backend) };
+        let backend = if self.backend == self.side {
+            String::new()
+        } else {
+            format!(" ({})", self.backend)
+        };
         writeln!(f, "  {}{backend} answers: {}", self.side, self.reason)?;
         writeln!(f, "  {}", self.mirror)?;
         if !self.request.ends_with(&self.canonical) {
@@ -240,7 +298,11 @@ impl fmt::Display for Explanation {
         if !self.lost.is_empty() {
             writeln!(f, "\nlost")?;
             for lost in &self.lost {
-                writeln!(f, "      `{}` (line {}) {}: {}", lost.slice, lost.line, lost.matches, lost.why)?;
+                writeln!(
+                    f,
+                    "      `{}` (line {}) {}: {}",
+                    lost.slice, lost.line, lost.matches, lost.why
+                )?;
             }
         }
         Ok(())

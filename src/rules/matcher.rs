@@ -42,7 +42,11 @@ impl Matcher {
     pub(super) fn new(mut rules: Vec<Rule>) -> Self {
         rules.sort_by_key(|r| {
             let condition = &r.condition;
-            (condition.methods.is_empty(), usize::MAX - condition.count(), r.slice)
+            (
+                condition.methods.is_empty(),
+                usize::MAX - condition.count(),
+                r.slice,
+            )
         });
         let mut matcher = Self::default();
         for (rank, rule) in rules.iter().enumerate() {
@@ -71,7 +75,9 @@ impl Matcher {
             .rules
             .iter()
             .enumerate()
-            .filter(|(_, r)| r.condition.host.holds(&view.host) && r.condition.shape.holds(&view.path))
+            .filter(|(_, r)| {
+                r.condition.host.holds(&view.host) && r.condition.shape.holds(&view.path)
+            })
             .collect();
         found.sort_by_key(|(rank, r)| (precedence(&r.condition), *rank));
         found.into_iter().map(|(_, r)| r).collect()
@@ -87,8 +93,13 @@ impl Matcher {
         let below = suffixes
             .match_indices('.')
             .filter_map(|(at, _)| self.below.get(suffixes.get(at..)?));
-        let exact = (!self.exact.is_empty()).then(|| self.exact.get(host)).flatten();
-        exact.into_iter().chain(below).chain(std::iter::once(&self.any))
+        let exact = (!self.exact.is_empty())
+            .then(|| self.exact.get(host))
+            .flatten();
+        exact
+            .into_iter()
+            .chain(below)
+            .chain(std::iter::once(&self.any))
     }
 }
 
@@ -107,7 +118,10 @@ pub(super) fn precedence(condition: &Condition) -> (u8, usize, u8, usize) {
 }
 
 pub(super) fn literals(segments: &[Segment]) -> usize {
-    segments.iter().filter(|s| matches!(s, Segment::Literal(_))).count()
+    segments
+        .iter()
+        .filter(|s| matches!(s, Segment::Literal(_)))
+        .count()
 }
 
 type Map<V> = HashMap<Box<str>, V, BuildHasherDefault<Xxh3>>;
@@ -152,7 +166,9 @@ struct Node {
 
 impl Default for Tree {
     fn default() -> Self {
-        Self { nodes: vec![Node::default()] }
+        Self {
+            nodes: vec![Node::default()],
+        }
     }
 }
 
@@ -178,7 +194,9 @@ impl Tree {
             return *next;
         }
         let next = self.add(at);
-        self.nodes[at as usize].children.insert(segment.into(), next);
+        self.nodes[at as usize]
+            .children
+            .insert(segment.into(), next);
         next
     }
 
@@ -193,7 +211,10 @@ impl Tree {
 
     fn add(&mut self, parent: u32) -> u32 {
         let next = u32::try_from(self.nodes.len()).expect("a file has fewer than a million nodes");
-        self.nodes.push(Node { parent, ..Node::default() });
+        self.nodes.push(Node {
+            parent,
+            ..Node::default()
+        });
         next
     }
 
@@ -212,11 +233,18 @@ impl Tree {
                 }
             });
         }
-        best.map(|(_, rule)| rule).or_else(|| self.prefix(deepest, rules, view))
+        best.map(|(_, rule)| rule)
+            .or_else(|| self.prefix(deepest, rules, view))
     }
 
     /// Calls `visit` with the captures, each node that the path reaches, and whether it ends there.
-    fn walk(&self, at: u32, rest: Option<&str>, captures: u32, visit: &mut impl FnMut(u32, u32, bool)) {
+    fn walk(
+        &self,
+        at: u32,
+        rest: Option<&str>,
+        captures: u32,
+        visit: &mut impl FnMut(u32, u32, bool),
+    ) {
         let node = &self.nodes[at as usize];
         visit(captures, at, rest.is_none());
         let Some(rest) = rest else { return };

@@ -28,6 +28,7 @@ pub use compile::load;
 pub use decide::Decision;
 pub use decide::Mirror;
 pub use decide::ROLE_FIELD;
+pub use decide::allowed;
 pub use decide::Reason;
 pub use decide::Step;
 pub use decide::Trace;
@@ -66,3 +67,6 @@ pub use startup::Startup;
 pub use startup::StoreUrl;
 pub use startup::TokenConf;
 pub use startup::TokenRole;
+
+#[cfg(test)]
+mod tests;

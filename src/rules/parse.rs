@@ -62,19 +62,37 @@ pub fn decode(bytes: &[u8]) -> Result<&str, Problem> {
         let line = good.split(|b| *b == b'\n').count();
         let last = good.rsplit(|b| *b == b'\n').next().unwrap_or_default();
         let column = String::from_utf8_lossy(last).chars().count() + 1;
-        let at = At { line: small(line), column: small(column), len: 1 };
+        let at = At {
+            line: small(line),
+            column: small(column),
+            len: 1,
+        };
         let mut problems = Problems::new("");
-        problems.error(code::SYNTAX, at, "this byte is not UTF-8", "save the file as UTF-8");
+        problems.error(
+            code::SYNTAX,
+            at,
+            "this byte is not UTF-8",
+            "save the file as UTF-8",
+        );
         problems.finish().swap_remove(0)
     })
 }
 
 /// Reads a document, or nothing if it is too broken to look into.
 pub(super) fn parse(text: &str, problems: &mut Problems) -> Option<Node> {
-    let start = At { line: 1, column: 1, len: 1 };
+    let start = At {
+        line: 1,
+        column: 1,
+        len: 1,
+    };
     if text.len() > BYTES_MAX {
         let message = format!("the file has {} bytes, more than 4 MiB", text.len());
-        problems.error(code::BUDGET, start, message, "split the applications over several proxies");
+        problems.error(
+            code::BUDGET,
+            start,
+            message,
+            "split the applications over several proxies",
+        );
         return None;
     }
     let options = options! {
@@ -82,7 +100,13 @@ pub(super) fn parse(text: &str, problems: &mut Problems) -> Option<Node> {
         emit_unresolved_aliases: true,
         emit_anchor_events: true,
     };
-    let mut tree = Tree { problems, stack: Vec::new(), root: None, nodes: 0, documents: 0 };
+    let mut tree = Tree {
+        problems,
+        stack: Vec::new(),
+        root: None,
+        nodes: 0,
+        documents: 0,
+    };
     for next in Parser::new_from_str_with_options(text, options) {
         match next {
             Ok((event, span)) => match tree.take(event, span) {
@@ -90,24 +114,39 @@ pub(super) fn parse(text: &str, problems: &mut Problems) -> Option<Node> {
                 Flow::Stop => return None,
             },
             Err(error) => {
-                broken(tree.problems, &error);
+                broken(tree.problems, &error, text);
                 return None;
             }
         }
     }
     let root = tree.root.take();
     if root.is_none() && !problems.has_errors() {
-        problems.error(code::MISSING, start, "the file is empty", "the smallest file is `legacy: http://127.0.0.1:3000`");
+        problems.error(
+            code::MISSING,
+            start,
+            "the file is empty",
+            "the smallest file is `legacy: http://127.0.0.1:3000`",
+        );
     }
     root
 }
 
-fn broken(problems: &mut Problems, error: &ScanError) {
+fn broken(problems: &mut Problems, error: &ScanError, text: &str) {
     let mark = error.marker();
-    let at = At { line: small(mark.line()).max(1), column: small(mark.col() + 1), len: 1 };
+    let at = At {
+        line: small(mark.line()).max(1),
+        column: small(mark.col() + 1),
+        len: 1,
+    };
     let info = error.info();
+    let line = text
+        .lines()
+        .nth(mark.line().saturating_sub(1))
+        .unwrap_or("");
     let hint = if info.contains("tab") {
         "YAML is indented by spaces; replace the tab"
+    } else if line.contains("/{") {
+        "a path with braces needs quotes: `\"/orders/{id}\"`"
     } else {
         "check quotes, brackets and the indentation here and one line above"
     };
@@ -120,8 +159,16 @@ enum Flow {
 }
 
 enum Frame {
-    List { at: At, items: Vec<Node> },
-    Map { at: At, entries: Vec<(Key, Node)>, seen: HashMap<String, u32>, key: Pending },
+    List {
+        at: At,
+        items: Vec<Node>,
+    },
+    Map {
+        at: At,
+        entries: Vec<(Key, Node)>,
+        seen: HashMap<String, u32>,
+        key: Pending,
+    },
 }
 
 /// What a mapping waits for.
@@ -147,7 +194,12 @@ impl Tree<'_> {
             Event::DocumentStart(..) => {
                 self.documents += 1;
                 if self.documents > 1 {
-                    self.problems.error(code::DOCUMENTS, at, "a second document begins here", "one file holds one document; remove what follows `---`");
+                    self.problems.error(
+                        code::DOCUMENTS,
+                        at,
+                        "a second document begins here",
+                        "one file holds one document; remove what follows `---`",
+                    );
                     return Flow::Stop;
                 }
             }
@@ -155,25 +207,48 @@ impl Tree<'_> {
                 if tag.is_some() {
                     self.sugar(at, "a tag");
                 }
-                return self.add(Node { at, value: scalar(&text, style) });
+                return self.add(Node {
+                    at,
+                    value: scalar(&text, style),
+                });
             }
             Event::SequenceStart(_, _, tag) => {
                 if tag.is_some() {
                     self.sugar(at, "a tag");
                 }
-                return self.open(Frame::List { at, items: Vec::new() }, at);
+                return self.open(
+                    Frame::List {
+                        at,
+                        items: Vec::new(),
+                    },
+                    at,
+                );
             }
             Event::MappingStart(_, _, tag) => {
                 if tag.is_some() {
                     self.sugar(at, "a tag");
                 }
-                return self.open(Frame::Map { at, entries: Vec::new(), seen: HashMap::new(), key: Pending::Key }, at);
+                return self.open(
+                    Frame::Map {
+                        at,
+                        entries: Vec::new(),
+                        seen: HashMap::new(),
+                        key: Pending::Key,
+                    },
+                    at,
+                );
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 if let Some(frame) = self.stack.pop() {
                     let node = match frame {
-                        Frame::List { at, items } => Node { at, value: Value::List(items) },
-                        Frame::Map { at, entries, .. } => Node { at, value: Value::Map(entries) },
+                        Frame::List { at, items } => Node {
+                            at,
+                            value: Value::List(items),
+                        },
+                        Frame::Map { at, entries, .. } => Node {
+                            at,
+                            value: Value::Map(entries),
+                        },
                     };
                     return self.add(node);
                 }
@@ -181,7 +256,10 @@ impl Tree<'_> {
             Event::Anchor(..) => self.sugar(at, "an anchor"),
             Event::Alias(_) | Event::UnresolvedAlias(_) => {
                 self.sugar(at, "an alias");
-                return self.add(Node { at, value: Value::Refused });
+                return self.add(Node {
+                    at,
+                    value: Value::Refused,
+                });
             }
             _ => {}
         }
@@ -189,12 +267,22 @@ impl Tree<'_> {
     }
 
     fn sugar(&mut self, at: At, what: &str) {
-        self.problems.error(code::SUGAR, at, format!("{what} is not taken here"), "write the value itself; `defaults` holds what slices share");
+        self.problems.error(
+            code::SUGAR,
+            at,
+            format!("{what} is not taken here"),
+            "write the value itself; `defaults` holds what slices share",
+        );
     }
 
     fn open(&mut self, frame: Frame, at: At) -> Flow {
         if self.stack.len() >= DEPTH_MAX {
-            self.problems.error(code::BUDGET, at, "nested deeper than 32 levels", "no key of this file needs that");
+            self.problems.error(
+                code::BUDGET,
+                at,
+                "nested deeper than 32 levels",
+                "no key of this file needs that",
+            );
             return Flow::Stop;
         }
         self.stack.push(frame);
@@ -204,13 +292,20 @@ impl Tree<'_> {
     fn add(&mut self, node: Node) -> Flow {
         self.nodes += 1;
         if self.nodes > NODES_MAX {
-            self.problems.error(code::BUDGET, node.at, "more than a million values", "split the applications over several proxies");
+            self.problems.error(
+                code::BUDGET,
+                node.at,
+                "more than a million values",
+                "split the applications over several proxies",
+            );
             return Flow::Stop;
         }
         match self.stack.last_mut() {
             None => self.root = Some(node),
             Some(Frame::List { items, .. }) => items.push(node),
-            Some(Frame::Map { entries, seen, key, .. }) => match std::mem::replace(key, Pending::Key) {
+            Some(Frame::Map {
+                entries, seen, key, ..
+            }) => match std::mem::replace(key, Pending::Key) {
                 Pending::Key => *key = pending(node, seen, self.problems),
                 Pending::Value(name) => entries.push((name, node)),
                 Pending::Nothing => {}
@@ -228,12 +323,22 @@ fn pending(node: Node, seen: &mut HashMap<String, u32>, problems: &mut Problems)
         Value::Null => "null".to_owned(),
         Value::Refused => return Pending::Nothing,
         Value::List(_) | Value::Map(_) => {
-            problems.error(code::FORM, at, "a key must be a word", "is a `{` or `[` missing its quotes?");
+            problems.error(
+                code::FORM,
+                at,
+                "a key must be a word",
+                "is a `{` or `[` missing its quotes?",
+            );
             return Pending::Nothing;
         }
     };
     if name == "<<" {
-        problems.error(code::SUGAR, at, "a merge key is not taken here", "write the keys themselves; `defaults` holds what slices share");
+        problems.error(
+            code::SUGAR,
+            at,
+            "a merge key is not taken here",
+            "write the keys themselves; `defaults` holds what slices share",
+        );
         return Pending::Nothing;
     }
     if let Some(line) = seen.get(&name) {
@@ -255,7 +360,11 @@ fn scalar(text: &str, style: ScalarStyle) -> Value {
 
 fn at(span: Span) -> At {
     let (from, to) = (span.start, span.end);
-    let len = if from.line() == to.line() { to.col().saturating_sub(from.col()) } else { 1 };
+    let len = if from.line() == to.line() {
+        to.col().saturating_sub(from.col())
+    } else {
+        1
+    };
     At {
         line: small(from.line()).max(1),
         column: small(from.col() + 1),
@@ -288,7 +397,11 @@ mod tests {
     fn codes(text: &str) -> Vec<(String, u32, u32)> {
         let mut problems = Problems::new(text);
         parse(text, &mut problems);
-        problems.finish().into_iter().map(|p| (p.code.to_owned(), p.line, p.column)).collect()
+        problems
+            .finish()
+            .into_iter()
+            .map(|p| (p.code.to_owned(), p.line, p.column))
+            .collect()
     }
 
     #[test]
@@ -313,7 +426,10 @@ mod tests {
 
     #[test]
     fn budgets_end_the_reading() {
-        assert_eq!(codes(&format!("{}{}", "[".repeat(40), "]".repeat(40)))[0].0, "E002");
+        assert_eq!(
+            codes(&format!("{}{}", "[".repeat(40), "]".repeat(40)))[0].0,
+            "E002"
+        );
         assert_eq!(codes(&"a".repeat(BYTES_MAX + 1))[0].0, "E002");
         let many = format!("[{}]", "1,".repeat(NODES_MAX + 1));
         assert_eq!(codes(&many)[0].0, "E002");

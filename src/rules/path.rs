@@ -30,7 +30,12 @@ pub fn canonical(path: &str) -> Result<Cow<'_, str>, Refused> {
 fn is_plain(path: &[u8]) -> bool {
     let mut before = 0;
     for &byte in path {
-        if byte == b'%' || byte == b'\\' || byte == 0 || byte >= 0x80 || (byte == b'.' && before == b'/') {
+        if byte == b'%'
+            || byte == b'\\'
+            || byte == 0
+            || byte >= 0x80
+            || (byte == b'.' && before == b'/')
+        {
             return false;
         }
         before = byte;
@@ -90,7 +95,9 @@ fn resolve(path: &str) -> Result<String, Refused> {
 }
 
 fn hex(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|d| u8::try_from(d).ok())
+    char::from(byte)
+        .to_digit(16)
+        .and_then(|d| u8::try_from(d).ok())
 }
 
 fn is_unreserved(byte: u8) -> bool {
@@ -98,7 +105,9 @@ fn is_unreserved(byte: u8) -> bool {
 }
 
 fn escape(out: &mut String, byte: u8) {
-    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
+    const DIGITS: [char; 16] = [
+        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F',
+    ];
     out.push('%');
     out.push(DIGITS[usize::from(byte >> 4)]);
     out.push(DIGITS[usize::from(byte & 15)]);
@@ -148,7 +157,10 @@ mod tests {
     }
 
     fn soup() -> impl Strategy<Value = String> {
-        let part = prop::sample::select(vec!["/", ".", "..", "%", "2", "e", "E", "5", "c", "f", "F", "%2e", "%2F", "%41", "a", "ä", "~"]);
+        let part = prop::sample::select(vec![
+            "/", ".", "..", "%", "2", "e", "E", "5", "c", "f", "F", "%2e", "%2F", "%41", "a", "ä",
+            "~",
+        ]);
         prop::collection::vec(part, 0..24).prop_map(|p| format!("/{}", p.concat()))
     }
 

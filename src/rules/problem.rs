@@ -155,7 +155,10 @@ pub(super) struct Problems {
 impl Problems {
     pub(super) fn new(text: &str) -> Self {
         Self {
-            lines: text.split('\n').map(|l| l.trim_end_matches('\r').into()).collect(),
+            lines: text
+                .split('\n')
+                .map(|l| l.trim_end_matches('\r').into())
+                .collect(),
             list: Vec::new(),
             dropped: 0,
             errors: 0,
@@ -181,7 +184,14 @@ impl Problems {
         message: impl Into<String>,
         hint: impl Into<String>,
     ) {
-        self.add(code, Severity::Warning, at, message.into(), hint.into(), None);
+        self.add(
+            code,
+            Severity::Warning,
+            at,
+            message.into(),
+            hint.into(),
+            None,
+        );
     }
 
     /// Adds one that a request proves.
@@ -211,7 +221,14 @@ impl Problems {
             } else {
                 Severity::Error
             };
-            self.list.push(self.problem(code::TOO_MANY, severity, at, message, String::new(), None));
+            self.list.push(self.problem(
+                code::TOO_MANY,
+                severity,
+                at,
+                message,
+                String::new(),
+                None,
+            ));
         }
         self.list
     }
@@ -267,7 +284,11 @@ impl Problems {
 /// Cuts a window around the place out of a long line, and takes control characters out.
 fn snippet(line: &str, at: At) -> (String, (u32, u32)) {
     let start = at.column.saturating_sub(1) as usize;
-    let skip = if start + 20 > SNIPPET_MAX { start - 20 } else { 0 };
+    let skip = if start + 20 > SNIPPET_MAX {
+        start - 20
+    } else {
+        0
+    };
     let shown: String = line
         .chars()
         .skip(skip)
@@ -276,7 +297,9 @@ fn snippet(line: &str, at: At) -> (String, (u32, u32)) {
         .collect();
     let shown = shown.trim_end().to_owned();
     let from = u32::try_from(start - skip).unwrap_or(0);
-    let room = u32::try_from(shown.chars().count()).unwrap_or(0).saturating_sub(from);
+    let room = u32::try_from(shown.chars().count())
+        .unwrap_or(0)
+        .saturating_sub(from);
     (shown, (from, at.len.clamp(1, room.max(1))))
 }
 
@@ -287,8 +310,17 @@ mod tests {
     #[test]
     fn a_problem_is_rendered_with_its_line_and_what_to_write() {
         let mut problems = Problems::new("slices:\n        percnet: 20%\n");
-        let at = At { line: 2, column: 9, len: 7 };
-        problems.error(code::UNKNOWN_KEY, at, "unknown key `percnet` in ramp", "did you mean `percent`?");
+        let at = At {
+            line: 2,
+            column: 9,
+            len: 7,
+        };
+        problems.error(
+            code::UNKNOWN_KEY,
+            at,
+            "unknown key `percnet` in ramp",
+            "did you mean `percent`?",
+        );
         let all = problems.finish();
         assert_eq!(
             all[0].render("routes.yaml"),
@@ -299,7 +331,14 @@ mod tests {
     #[test]
     fn a_long_line_is_cut_around_the_place() {
         let line = format!("{}x: 1{}", " ".repeat(1_000), "y".repeat(1_000));
-        let (shown, (from, len)) = snippet(&line, At { line: 1, column: 1_001, len: 1 });
+        let (shown, (from, len)) = snippet(
+            &line,
+            At {
+                line: 1,
+                column: 1_001,
+                len: 1,
+            },
+        );
         assert!(shown.chars().count() <= SNIPPET_MAX);
         assert_eq!(shown.chars().nth(from as usize), Some('x'));
         assert_eq!(len, 1);
@@ -309,11 +348,23 @@ mod tests {
     fn a_flood_of_problems_is_counted_and_cut() {
         let mut problems = Problems::new("");
         for line in 0..1_000 {
-            problems.error(code::FORM, At { line, column: 1, len: 1 }, "x", "");
+            problems.error(
+                code::FORM,
+                At {
+                    line,
+                    column: 1,
+                    len: 1,
+                },
+                "x",
+                "",
+            );
         }
         let all = problems.finish();
         assert_eq!(all.len(), SHOWN_MAX + 1);
-        assert_eq!(all.last().unwrap().message, "800 more problems are not shown");
+        assert_eq!(
+            all.last().unwrap().message,
+            "800 more problems are not shown"
+        );
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The compiled rules, immutable; `held` lowers what is in force. Pure.
 
+use crate::compare::Comparator;
+use crate::compare::IgnorePath;
 use crate::model::BackendIx;
 use crate::model::Position;
 use crate::model::Share;
@@ -73,9 +75,16 @@ impl Snapshot {
         let force = rules
             .slices
             .iter()
-            .map(|s| Force { position: s.declared, killed: false })
+            .map(|s| Force {
+                position: s.declared,
+                killed: false,
+            })
             .collect();
-        Self { rules: Arc::new(rules), force, all_killed: false }
+        Self {
+            rules: Arc::new(rules),
+            force,
+            all_killed: false,
+        }
     }
 
     /// Returns the first 12 hexadecimal digits of the SHA-256 of the text.
@@ -120,7 +129,9 @@ impl Snapshot {
 
     /// Returns how far a slice is: the lower of what is declared and its ceiling.
     pub fn position(&self, ix: SliceIx) -> Position {
-        self.force.get(ix.get()).map_or(Position::LEGACY, |f| f.position)
+        self.force
+            .get(ix.get())
+            .map_or(Position::LEGACY, |f| f.position)
     }
 
     /// Returns whether a slice is killed, by itself or with everything.
@@ -154,12 +165,18 @@ impl Snapshot {
             .map(|slice| {
                 let ceiling = ceilings.slices.get(&slice.id).copied().unwrap_or_default();
                 Force {
-                    position: ceiling.position.map_or(slice.declared, |c| c.min(slice.declared)),
+                    position: ceiling
+                        .position
+                        .map_or(slice.declared, |c| c.min(slice.declared)),
                     killed: ceiling.killed,
                 }
             })
             .collect();
-        Self { rules: Arc::clone(&self.rules), force, all_killed: ceilings.all_killed }
+        Self {
+            rules: Arc::clone(&self.rules),
+            force,
+            all_killed: ceilings.all_killed,
+        }
     }
 }
 
@@ -291,8 +308,10 @@ pub struct ShadowPolicy {
 /// What counts as different, and how noise is told from it.
 #[derive(Clone, Debug)]
 pub struct ComparePolicy {
-    /// Places that do not count, as written.
-    pub ignore: Vec<String>,
+    /// Compares two answers by the rules of this slice; shared by slices of equal rules.
+    pub comparator: Arc<Comparator>,
+    /// Places that do not count, sorted.
+    pub ignore: Vec<IgnorePath>,
     /// The share of mirrored requests for which legacy is asked again.
     pub control: Share,
     /// Whether the file says so, which stage `legacy` needs.

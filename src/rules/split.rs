@@ -133,7 +133,11 @@ mod tests {
     #[test]
     fn the_buckets_of_the_reference_never_change() {
         for (group, kind, key, expected) in VECTORS {
-            assert_eq!(bucket(group, kind, key.as_bytes()), expected, "{group} {kind} {key}");
+            assert_eq!(
+                bucket(group, kind, key.as_bytes()),
+                expected,
+                "{group} {kind} {key}"
+            );
         }
     }
 
@@ -150,7 +154,9 @@ mod tests {
     fn draws_are_as_frequent_as_they_should_be() {
         let n = 100_000_u64;
         let quarter = Share::new(2_500).unwrap();
-        let both = (0..n).filter(|c| quarter.admits_draw(draw(*c, 1)) && quarter.admits_draw(draw(*c, 2))).count();
+        let both = (0..n)
+            .filter(|c| quarter.admits_draw(draw(*c, 1)) && quarter.admits_draw(draw(*c, 2)))
+            .count();
         assert!((5_900..6_600).contains(&both), "{both}");
         let half = (0..n).filter(|c| Draws::of(*c).sandwiched).count();
         assert!((49_000..51_000).contains(&half), "{half}");

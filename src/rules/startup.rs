@@ -40,7 +40,11 @@ pub struct Listen {
 impl Listen {
     /// Listens at an address with the default timeouts.
     pub fn at(address: SocketAddr) -> Self {
-        Self { address, body: Duration::from_secs(30), idle: Duration::from_secs(60) }
+        Self {
+            address,
+            body: Duration::from_secs(30),
+            idle: Duration::from_secs(60),
+        }
     }
 }
 
@@ -125,8 +129,14 @@ impl Default for Startup {
             },
             store: StoreUrl("sqlite:supplant.db".to_owned()),
             threads: None,
-            drain: Drain { delay: Duration::ZERO, timeout: Duration::from_secs(30) },
-            limits: Limits { connections: 20_000, request_body: None },
+            drain: Drain {
+                delay: Duration::ZERO,
+                timeout: Duration::from_secs(30),
+            },
+            limits: Limits {
+                connections: 20_000,
+                request_body: None,
+            },
         }
     }
 }

@@ -106,7 +106,10 @@ mod tests {
         let tenants = Tenants {
             sources: vec![
                 Source::Header(HeaderName::from_static("x-tenant")),
-                Source::Host { before: "".into(), after: ".app.example.com".into() },
+                Source::Host {
+                    before: "".into(),
+                    after: ".app.example.com".into(),
+                },
             ],
             cohorts: Names::new(vec!["pilots".into()]),
         };
@@ -114,7 +117,14 @@ mod tests {
         for (name, value) in fields {
             headers.append(*name, value.parse().unwrap());
         }
-        let head = Head { method: &Method::GET, path: "/", query: None, host, headers: &headers, client: None };
+        let head = Head {
+            method: &Method::GET,
+            path: "/",
+            query: None,
+            host,
+            headers: &headers,
+            client: None,
+        };
         match tenants.resolve(&head) {
             Tenant::Known(name) => name.into_owned(),
             Tenant::Unknown => "-".to_owned(),
@@ -125,8 +135,14 @@ mod tests {
     #[test]
     fn the_first_source_that_has_something_decides() {
         assert_eq!(resolve(None, &[("x-tenant", "acme")]), "acme");
-        assert_eq!(resolve(Some("Initech.App.example.com:8080"), &[]), "initech");
-        assert_eq!(resolve(Some("initech.app.example.com"), &[("x-tenant", "acme")]), "acme");
+        assert_eq!(
+            resolve(Some("Initech.App.example.com:8080"), &[]),
+            "initech"
+        );
+        assert_eq!(
+            resolve(Some("initech.app.example.com"), &[("x-tenant", "acme")]),
+            "acme"
+        );
         assert_eq!(resolve(Some("a.b.app.example.com"), &[]), "-");
         assert_eq!(resolve(Some("app.example.com"), &[]), "-");
         assert_eq!(resolve(None, &[]), "-");

@@ -35,7 +35,11 @@ fn thousandths(number: &str) -> Option<u64> {
 }
 
 fn unreadable(text: &str, what: &str) -> Wrong {
-    (code::NUMBER, format!("`{}` is not {what}", short(text)), String::new())
+    (
+        code::NUMBER,
+        format!("`{}` is not {what}", short(text)),
+        String::new(),
+    )
 }
 
 fn no_unit(text: &str, hint: String) -> Wrong {
@@ -46,7 +50,11 @@ fn no_unit(text: &str, hint: String) -> Wrong {
 pub(super) fn duration(text: &str) -> Read<Duration> {
     let wrong = || {
         let (code, message, _) = unreadable(text, "a duration");
-        (code, message, "write it as `300ms`, `5s`, `2m` or `1h`".to_owned())
+        (
+            code,
+            message,
+            "write it as `300ms`, `5s`, `2m` or `1h`".to_owned(),
+        )
     };
     let (number, unit) = split(text).ok_or_else(wrong)?;
     let micros_each: u64 = match unit {
@@ -61,7 +69,11 @@ pub(super) fn duration(text: &str) -> Read<Duration> {
         .and_then(|n| n.checked_mul(micros_each / 1_000))
         .ok_or_else(wrong)?;
     if micros > 30 * 86_400 * 1_000_000 {
-        return Err((code::NUMBER, format!("`{}` is longer than 30 days", short(text)), String::new()));
+        return Err((
+            code::NUMBER,
+            format!("`{}` is longer than 30 days", short(text)),
+            String::new(),
+        ));
     }
     Ok(Duration::from_micros(micros))
 }
@@ -70,11 +82,20 @@ pub(super) fn duration(text: &str) -> Read<Duration> {
 pub(super) fn size(text: &str) -> Read<u64> {
     let wrong = || {
         let (code, message, _) = unreadable(text, "a size");
-        (code, message, "write it as `512B`, `64KiB`, `1MiB` or `2GiB`".to_owned())
+        (
+            code,
+            message,
+            "write it as `512B`, `64KiB`, `1MiB` or `2GiB`".to_owned(),
+        )
     };
     let (number, unit) = split(text).ok_or_else(wrong)?;
     let each: u64 = match unit {
-        "" => return Err(no_unit(text, format!("write `{number}KiB` or `{number}MiB`"))),
+        "" => {
+            return Err(no_unit(
+                text,
+                format!("write `{number}KiB` or `{number}MiB`"),
+            ));
+        }
         "B" => 1,
         "KiB" => 1 << 10,
         "MiB" => 1 << 20,
@@ -92,7 +113,11 @@ pub(super) fn size(text: &str) -> Read<u64> {
 pub(super) fn share(text: &str) -> Read<Share> {
     let wrong = || {
         let (code, message, _) = unreadable(text, "a share");
-        (code, message, "write it as `5%`, from `0%` to `100%`, with at most two decimals".to_owned())
+        (
+            code,
+            message,
+            "write it as `5%`, from `0%` to `100%`, with at most two decimals".to_owned(),
+        )
     };
     let (number, unit) = split(text).ok_or_else(wrong)?;
     match unit {
@@ -100,7 +125,9 @@ pub(super) fn share(text: &str) -> Read<Share> {
         "" => return Err(no_unit(text, format!("write `{number}%`"))),
         _ => return Err(wrong()),
     }
-    let thousandths = thousandths(number).filter(|n| n % 10 == 0).ok_or_else(wrong)?;
+    let thousandths = thousandths(number)
+        .filter(|n| n % 10 == 0)
+        .ok_or_else(wrong)?;
     u16::try_from(thousandths / 10)
         .ok()
         .and_then(Share::new)
@@ -131,7 +158,11 @@ pub(super) fn count(text: &str, min: u64, max: u64) -> Read<u64> {
         .filter(|n| (min..=max).contains(n))
         .ok_or_else(|| {
             let (code, message, _) = unreadable(text, "a number in range");
-            (code, message, format!("write a whole number from {min} to {max}"))
+            (
+                code,
+                message,
+                format!("write a whole number from {min} to {max}"),
+            )
         })
 }
 
@@ -144,7 +175,13 @@ pub(super) fn name(text: &str) -> Read<&str> {
     let mended: String = text
         .to_ascii_lowercase()
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '_' {
+                c
+            } else {
+                '-'
+            }
+        })
         .take(64)
         .collect();
     let mended = mended.trim_start_matches('_');
@@ -189,7 +226,19 @@ mod tests {
 
     #[test]
     fn what_is_no_number_is_refused() {
-        for text in ["", "-1s", "s", "1.2345s", "1.s", "99999999999999999999s", "1 week", "5S", "1e3s", "1..2s", "1000h"] {
+        for text in [
+            "",
+            "-1s",
+            "s",
+            "1.2345s",
+            "1.s",
+            "99999999999999999999s",
+            "1 week",
+            "5S",
+            "1e3s",
+            "1..2s",
+            "1000h",
+        ] {
             assert!(duration(text).is_err(), "{text}");
         }
         for text in ["", "101%", "0.001%", "5 %%", "-5%", "100.01%"] {

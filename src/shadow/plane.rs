@@ -98,17 +98,14 @@ impl Plane {
         for thread in 0..count {
             let (queue, jobs) = mpsc::channel(QUEUE.div_ceil(count));
             queues.push(queue);
-            let worker = Worker::new(
-                thread,
-                deltas.clone(),
-                parts.writer.clone(),
-                Arc::clone(&key),
-                &parts.metrics,
-                parts.memory.clone(),
-            );
+            let (deltas, writer, key) = (deltas.clone(), parts.writer.clone(), Arc::clone(&key));
+            let (metrics, memory) = (parts.metrics.clone(), parts.memory.clone());
             let stopped = stop.subscribe();
             let named = std::thread::Builder::new().name(format!("shadow-{thread}"));
-            threads.push(named.spawn(move || run(worker, jobs, stopped))?);
+            threads.push(named.spawn(move || {
+                let worker = Worker::new(thread, deltas, writer, key, &metrics, memory);
+                run(worker, jobs, stopped);
+            })?);
         }
         let shadow = Shadow {
             queues: queues.into(),

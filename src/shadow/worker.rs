@@ -17,6 +17,7 @@ use super::memory::Memory;
 use super::session::hands_out_session;
 use crate::clock;
 use crate::compare::Answer;
+use crate::compare::Comparator;
 use crate::compare::Compared;
 use crate::compare::Difference;
 use crate::compare::OwnField;
@@ -36,7 +37,6 @@ use crate::model::Outcome;
 use crate::model::Role;
 use crate::model::Shed;
 use crate::model::Side;
-use crate::rules;
 use crate::store::Write;
 use crate::store::Writer;
 use crate::table::ControlEnd;
@@ -71,7 +71,11 @@ pub(super) struct Worker {
 #[derive(Debug)]
 struct Plan {
     endpoint: Arc<str>,
-    slice: rules::Slice,
+    comparator: Arc<Comparator>,
+    epoch_key: u64,
+    /// Whether there are controls to tell noise by.
+    checked: bool,
+    /// Whether a control was drawn for this request, and the caps let it pass.
     control: bool,
 }
 
@@ -156,12 +160,12 @@ impl Worker {
     /// Decides what is decided before sending and without looking at a body.
     fn plan(&self, job: &Job, now: Instant) -> Result<Plan, Outcome> {
         let excluded = Outcome::NotComparable(NotComparable::Excluded);
-        let slice = job.lane.slice().ok_or(excluded)?.clone();
+        let slice = job.lane.slice().ok_or(excluded)?;
         let parts = &job.asked.parts;
         let known = job.lane.known();
         let endpoint = known.endpoint(parts.method.as_str(), parts.uri.path());
         let notes = job.lane.notes();
-        if !rules::allowed(&slice, &head_of(job)) {
+        if !job.lane.allows(&head_of(job)) {
             if notes.is_suspended(&endpoint) {
                 notes.excluded(&endpoint, Excluded::Suspended);
                 return Err(excluded);
@@ -182,7 +186,9 @@ impl Worker {
         }
         Ok(Plan {
             endpoint,
-            slice,
+            comparator: Arc::clone(&slice.compare.comparator),
+            epoch_key: slice.epoch_key,
+            checked: slice.compare.control.hundredths() > 0,
             control,
         })
     }
@@ -216,7 +222,7 @@ impl Worker {
         let status = (job.served.status, 0);
         let versions = Versions {
             legacy: version(job, Side::Legacy, &job.served),
-            ..Versions::unknown(plan.slice.epoch_key)
+            ..Versions::unknown(plan.epoch_key)
         };
         self.record(job, plan, status, versions, verdict);
         self.keep_example(job, plan, status, Err(failed.as_str()), &[]);
@@ -234,7 +240,7 @@ impl Worker {
             value: Role::Shadow.as_str().to_owned(),
         }];
         let started = Instant::now();
-        let compared = compare(&plan.slice.compare.comparator, legacy, candidate, &own);
+        let compared = compare(&plan.comparator, legacy, candidate, &own);
         self.compared.observe(started.elapsed().as_secs_f64());
         let differences = match compared {
             Compared::Vacuous => return (Outcome::Vacuous, None),
@@ -245,7 +251,7 @@ impl Worker {
         let known = job.lane.known();
         let noisy = |d: &Difference| known.is_noisy(&plan.endpoint, &d.key);
         for difference in &differences {
-            let verdict = if plan.slice.compare.control.hundredths() == 0 {
+            let verdict = if !plan.checked {
                 "unchecked"
             } else if noisy(difference) {
                 "noisy"
@@ -336,7 +342,7 @@ impl Worker {
                 let Ok(again) = self.call(job, Side::Candidate, Role::Shadow).await else {
                     return;
                 };
-                let comparator = &plan.slice.compare.comparator;
+                let comparator = &plan.comparator;
                 match compare(comparator, &pair.legacy, &again.answer, &pair.own) {
                     Compared::Incomparable(_) | Compared::Vacuous => return,
                     compared => (compared.differences().to_vec(), again.answer),
@@ -439,7 +445,7 @@ impl Worker {
             name: "Supplant-Role",
             value: role.as_str().to_owned(),
         });
-        let comparator = &plan.slice.compare.comparator;
+        let comparator = &plan.comparator;
         let compared = compare(comparator, first, &again.answer, &own);
         if matches!(compared, Compared::Incomparable(_) | Compared::Vacuous) {
             return None;
@@ -447,7 +453,7 @@ impl Worker {
         let differences = compared.differences().to_vec();
         let versions = Versions {
             legacy: version(job, Side::Legacy, &again.answer),
-            ..Versions::unknown(plan.slice.epoch_key)
+            ..Versions::unknown(plan.epoch_key)
         };
         let seen = ControlSeen {
             at: clock::now(),
@@ -486,7 +492,7 @@ fn version(job: &Job, side: Side, answer: &Answer) -> Arc<str> {
 
 fn versions_of(job: &Job, plan: &Plan, legacy: &Answer, candidate: &Answer) -> Versions {
     Versions {
-        rules: plan.slice.epoch_key,
+        rules: plan.epoch_key,
         legacy: version(job, Side::Legacy, legacy),
         candidate: version(job, Side::Candidate, candidate),
     }

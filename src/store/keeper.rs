@@ -154,7 +154,9 @@ impl KeeperTask {
             }
             (Err(file), Err(row)) => {
                 places.complain("file", &file);
-                let why = format!("neither the positions file ({file}) nor the store ({row}) could be written");
+                let why = format!(
+                    "neither the positions file ({file}) nor the store ({row}) could be written"
+                );
                 (false, Some(why))
             }
         };
@@ -217,13 +219,10 @@ impl Places {
         {
             return Ok(());
         }
-        let mut write = match self.stuck.take() {
-            Some(write) => write,
-            None => {
-                let (path, want) = (self.path.clone(), Arc::clone(want));
-                tokio::task::spawn_blocking(move || write_file(&path, &want))
-            }
-        };
+        let mut write = self.stuck.take().unwrap_or_else(|| {
+            let (path, want) = (self.path.clone(), Arc::clone(want));
+            tokio::task::spawn_blocking(move || write_file(&path, &want))
+        });
         match tokio::time::timeout(PATIENCE, &mut write).await {
             Ok(Ok(Ok(written))) => {
                 self.written = Some(written);

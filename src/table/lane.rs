@@ -5,6 +5,7 @@ use super::budget::Gate;
 use super::notes::Notes;
 use super::tally::Tally;
 use crate::evidence::Known;
+use crate::model::Head;
 use crate::model::Role;
 use crate::model::Side;
 use crate::model::SliceId;
@@ -142,6 +143,13 @@ impl Lane {
     pub fn slice(&self) -> Option<&rules::Slice> {
         let (snapshot, ix) = self.place.as_ref()?;
         snapshot.slices().get(ix.get())
+    }
+
+    /// Returns whether the slice's `shadow.allow` names a request.
+    pub fn allows(&self, head: &Head<'_>) -> bool {
+        self.place
+            .as_ref()
+            .is_some_and(|(snapshot, ix)| rules::allowed(snapshot, *ix, head))
     }
 
     /// Returns the backend of a side. Where there is no candidate, legacy.

@@ -29,6 +29,9 @@ const ECHO_NODES: usize = 6;
 /// Bytes that two strings share at their start and that are shown nevertheless.
 const NEAR_BYTES: usize = 128;
 
+/// Bytes of a long string or number that are looked at in one step.
+const SLOW_BYTES: usize = 16;
+
 /// A walk down two subtrees at once.
 pub(crate) struct Diff<'d> {
     pub(crate) comparator: &'d Comparator,
@@ -42,7 +45,7 @@ pub(crate) struct Diff<'d> {
 /// A member of an object.
 type Field<'d> = (Cow<'d, [u8]>, usize);
 
-impl<'d> Diff<'d> {
+impl Diff<'_> {
     /// Compares the values of one name; `ours` says that it is the name of a field of ours.
     pub(crate) fn field(
         &mut self,
@@ -51,11 +54,10 @@ impl<'d> Diff<'d> {
         states: &States,
     ) -> Result<(), Exhausted> {
         let echo = |tape: &Tape<'_>, at: usize| is_echo_value(tape, at, self.own);
-        if ours && self.legacy.0.text(a) != self.candidate.0.text(b) {
-            if echo(self.legacy.0, a) && echo(self.candidate.0, b) {
-                self.found.own();
-                return Ok(());
-            }
+        let other = ours && self.legacy.0.text(a) != self.candidate.0.text(b);
+        if other && echo(self.legacy.0, a) && echo(self.candidate.0, b) {
+            self.found.own();
+            return Ok(());
         }
         self.value((a, b), states)
     }
@@ -81,10 +83,7 @@ impl<'d> Diff<'d> {
 
     fn add(&mut self, kind: Kind, a: Option<usize>, b: Option<usize>) -> Result<(), Exhausted> {
         let raw = |(tape, text): (&Tape<'_>, &Bytes), at: Option<usize>| match at {
-            Some(at) => {
-                let node = tape.node(at);
-                Raw::Json(text.slice(node.start..node.end))
-            }
+            Some(at) => Raw::Json(text.slice(tape.node(at).range())),
             None => Raw::Nothing,
         };
         let (legacy, candidate) = (self.legacy, self.candidate);
@@ -93,6 +92,14 @@ impl<'d> Diff<'d> {
     }
 
     fn number(&mut self, (a, b): (usize, usize)) -> Result<(), Exhausted> {
+        self.found.spend(
+            self.legacy
+                .0
+                .text(a)
+                .len()
+                .max(self.candidate.0.text(b).len())
+                / SLOW_BYTES,
+        )?;
         let (mut left, mut right) = (Vec::new(), Vec::new());
         self.legacy.0.number(a, &mut left);
         self.candidate.0.number(b, &mut right);
@@ -106,6 +113,14 @@ impl<'d> Diff<'d> {
     }
 
     fn string(&mut self, (a, b): (usize, usize)) -> Result<(), Exhausted> {
+        self.found.spend(
+            self.legacy
+                .0
+                .text(a)
+                .len()
+                .max(self.candidate.0.text(b).len())
+                / SLOW_BYTES,
+        )?;
         let (left, right) = (self.legacy.0.string(a), self.candidate.0.string(b));
         if left == right {
             return Ok(());
@@ -169,10 +184,10 @@ impl<'d> Diff<'d> {
         states: &States,
     ) -> Result<(), Exhausted> {
         self.found.spend(1)?;
-        if let (Some(a), Some(b)) = (a, b) {
-            if self.legacy.0.text(a) == self.candidate.0.text(b) {
-                return Ok(());
-            }
+        if let (Some(a), Some(b)) = (a, b)
+            && self.legacy.0.text(a) == self.candidate.0.text(b)
+        {
+            return Ok(());
         }
         let ignores = &self.comparator.ignores;
         let below = ignores.step(states, Segment::Name(name));
@@ -185,7 +200,7 @@ impl<'d> Diff<'d> {
         match (a, b) {
             (Some(a), Some(b)) => self.field(ours, (a, b), &below)?,
             (Some(a), None) if ours && is_echo_value(self.legacy.0, a, self.own) => {
-                self.found.own()
+                self.found.own();
             }
             (None, Some(b)) if ours && is_echo_value(self.candidate.0, b, self.own) => {
                 self.found.own();
@@ -210,7 +225,9 @@ impl<'d> Diff<'d> {
             }
         }
         if left.len() != right.len() {
-            self.add(Kind::Length, Some(a), Some(b))?;
+            let said = |members: &[usize]| Raw::Plain(format!("{} members", members.len()));
+            self.found
+                .add_at(&self.place, Kind::Length, || (said(&left), said(&right)))?;
             return self.uneven(&left, &right, states);
         }
         let pairs = left.iter().zip(&right).enumerate();
@@ -315,12 +332,16 @@ impl<'d> Diff<'d> {
     /// Returns a hash that values of one meaning share: order of names, spelling of numbers and
     /// strings, and what is ignored leave it as it is.
     fn hash(&mut self, tape: &Tape<'_>, at: usize, states: &States) -> Result<u64, Exhausted> {
-        self.found.spend(1)?;
         let ignores = &self.comparator.ignores;
+        let kind = tape.node(at).kind;
+        let long = match kind {
+            TokenKind::Number | TokenKind::String => tape.text(at).len() / SLOW_BYTES,
+            _ => 0,
+        };
+        self.found.spend(1 + long)?;
         if ignores.hit(states) {
             return Ok(0);
         }
-        let kind = tape.node(at).kind;
         let seed = kind as u64;
         Ok(match kind {
             TokenKind::Number => {
@@ -380,17 +401,17 @@ fn is_echo_value(tape: &Tape<'_>, at: usize, own: &[OwnField]) -> bool {
 /// Returns whether a member of a list says one of our fields: `"name: value"`, `["name", "value"]`
 /// or `{"name": "name", "value": "value"}`.
 fn is_echo(tape: &Tape<'_>, at: usize, own: &[OwnField]) -> bool {
+    let text = |at: usize| match tape.node(at).kind {
+        TokenKind::String => tape.string(at),
+        _ => Cow::Borrowed(&[][..]),
+    };
     let texts: Vec<Cow<'_, [u8]>> = match tape.node(at).kind {
         TokenKind::String => return own::is_whole(own, &tape.string(at)),
-        TokenKind::ArrayOpen => tape
-            .members(at)
-            .take(ECHO_NODES)
-            .map(|at| tape.string(at))
-            .collect(),
+        TokenKind::ArrayOpen => tape.members(at).take(ECHO_NODES).map(text).collect(),
         TokenKind::ObjectOpen => tape
             .fields(at)
             .take(ECHO_NODES)
-            .map(|(_, at)| tape.string(at))
+            .map(|(_, at)| text(at))
             .collect(),
         _ => return false,
     };

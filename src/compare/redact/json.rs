@@ -84,9 +84,10 @@ impl Writer<'_> {
                 let name = String::from_utf8_lossy(&name);
                 let inherited = self.open.last().is_some_and(|open| open.0);
                 self.secret = inherited || is_secret_name(&name);
-                match looks_secret(&name) {
-                    true => self.quoted(&self.key.token(name.as_bytes())),
-                    false => self.quoted(&cut(&name, STRING_BYTES)),
+                if looks_secret(&name) {
+                    self.quoted(&self.key.token(name.as_bytes()));
+                } else {
+                    self.quoted(&cut(&name, STRING_BYTES));
                 }
                 self.out.push_str(": ");
             }
@@ -116,9 +117,10 @@ impl Writer<'_> {
                 } else {
                     let shown = scrub(window(&value), self.key);
                     let whole = value.len() <= STRING_BYTES;
-                    match whole {
-                        true => self.quoted(&shown),
-                        false => self.quoted(&cut(&shown, STRING_BYTES)),
+                    if whole {
+                        self.quoted(&shown);
+                    } else {
+                        self.quoted(&cut(&shown, STRING_BYTES));
                     }
                 }
             }

@@ -33,21 +33,41 @@ pub(super) const LEGACY: &str = "legacy";
 pub(super) fn read(top: &Fields<'_>, problems: &mut Problems) -> Vec<BackendDecl> {
     let mut found = Vec::new();
     if let Some(node) = top.must(LEGACY, problems) {
-        found.push(read_backend(LEGACY, top.key_at(LEGACY).unwrap_or(node.at), node, problems));
+        found.push(read_backend(
+            LEGACY,
+            top.key_at(LEGACY).unwrap_or(node.at),
+            node,
+            problems,
+        ));
     } else {
-        found.push(BackendDecl { at: top.at(), backend: empty(LEGACY) });
+        found.push(BackendDecl {
+            at: top.at(),
+            backend: empty(LEGACY),
+        });
     }
-    let Some(node) = top.get("backends") else { return found };
+    let Some(node) = top.get("backends") else {
+        return found;
+    };
     let Some(entries) = map(node, "backends", problems) else {
         if matches!(node.value, Value::Text(..) | Value::List(_)) {
-            problems.error(code::FORM, node.at, "`backends` wants a map of names", "write `backends: { NAME: \"http://HOST:PORT\" }`");
+            problems.error(
+                code::FORM,
+                node.at,
+                "`backends` wants a map of names",
+                "write `backends: { NAME: \"http://HOST:PORT\" }`",
+            );
         }
         return found;
     };
     for (key, node) in entries {
         match value::name(&key.name) {
             Err((code, message, hint)) => problems.error(code, key.at, message, hint),
-            Ok(LEGACY) => problems.error(code::RESERVED, key.at, "`legacy` is the application that is being replaced", "give the new one another name"),
+            Ok(LEGACY) => problems.error(
+                code::RESERVED,
+                key.at,
+                "`legacy` is the application that is being replaced",
+                "give the new one another name",
+            ),
             Ok(_) => {}
         }
         found.push(read_backend(&key.name, key.at, node, problems));
@@ -56,25 +76,43 @@ pub(super) fn read(top: &Fields<'_>, problems: &mut Problems) -> Vec<BackendDecl
 }
 
 fn empty(name: &str) -> Backend {
-    Backend { name: name.into(), endpoints: Vec::new(), timeouts: Timeouts::default(), version_header: None }
+    Backend {
+        name: name.into(),
+        endpoints: Vec::new(),
+        timeouts: Timeouts::default(),
+        version_header: None,
+    }
 }
 
 fn read_backend(name: &str, at: At, node: &Node, problems: &mut Problems) -> BackendDecl {
     let mut backend = empty(name);
     if matches!(node.value, Value::Text(..)) {
-        backend.endpoints.extend(scalar(node, name, problems, endpoint));
+        backend
+            .endpoints
+            .extend(scalar(node, name, problems, endpoint));
         return BackendDecl { at, backend };
     }
     let Some(fields) = Fields::open(Section::Backend, node, name, problems) else {
         return BackendDecl { at, backend };
     };
     if let Some(node) = fields.must("endpoints", problems) {
-        backend.endpoints = each(node, "endpoints", problems, endpoint).into_iter().map(|(e, _)| e).collect();
+        backend.endpoints = each(node, "endpoints", problems, endpoint)
+            .into_iter()
+            .map(|(e, _)| e)
+            .collect();
         if matches!(&node.value, Value::List(items) if items.is_empty()) {
-            problems.error(code::MISSING, node.at, "`endpoints` has none", "give one, such as `http://127.0.0.1:4000`");
+            problems.error(
+                code::MISSING,
+                node.at,
+                "`endpoints` has none",
+                "give one, such as `http://127.0.0.1:4000`",
+            );
         }
     }
-    if let Some(timeouts) = fields.get("timeouts").and_then(|n| Fields::open(Section::Timeouts, n, "timeouts", problems)) {
+    if let Some(timeouts) = fields
+        .get("timeouts")
+        .and_then(|n| Fields::open(Section::Timeouts, n, "timeouts", problems))
+    {
         let to = &mut backend.timeouts;
         for (name, slot) in [
             ("connect", &mut to.connect),
@@ -108,7 +146,11 @@ pub(in crate::rules) fn endpoint(text: &str) -> Read<Endpoint> {
         if path.starts_with('/') && !path.contains('\0') {
             return Ok(Endpoint::Unix(PathBuf::from(path)));
         }
-        return Err((code::ADDRESS, format!("`{}` has no absolute path", short(text)), "write `unix:/path/to.sock`".to_owned()));
+        return Err((
+            code::ADDRESS,
+            format!("`{}` has no absolute path", short(text)),
+            "write `unix:/path/to.sock`".to_owned(),
+        ));
     }
     let wrong = |hint: &str| {
         let message = format!("`{}` is not an endpoint", short(text));
@@ -116,7 +158,11 @@ pub(in crate::rules) fn endpoint(text: &str) -> Read<Endpoint> {
     };
     if let Some(scheme) = SCHEMES_LATER.iter().find(|s| text.starts_with(**s)) {
         let message = format!("endpoints with `{scheme}` are not supported in this version");
-        return Err((code::LATER, message, "write `http://HOST:PORT` or `unix:/path`".to_owned()));
+        return Err((
+            code::LATER,
+            message,
+            "write `http://HOST:PORT` or `unix:/path`".to_owned(),
+        ));
     }
     let Some(rest) = text.strip_prefix("http://") else {
         return wrong("write `http://HOST:PORT` or `unix:/path`");
@@ -131,7 +177,9 @@ pub(in crate::rules) fn endpoint(text: &str) -> Read<Endpoint> {
     let (host, port) = match authority.strip_prefix('[').and_then(|a| a.split_once(']')) {
         Some((host, port)) if host.parse::<Ipv6Addr>().is_ok() => (host, port.strip_prefix(':')),
         Some(_) => return wrong("write an IPv6 address as `http://[::1]:4000`"),
-        None => authority.split_once(':').map_or((authority, None), |(h, p)| (h, Some(p))),
+        None => authority
+            .split_once(':')
+            .map_or((authority, None), |(h, p)| (h, Some(p))),
     };
     let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':');
     if host.is_empty() || !host.bytes().all(good) {
@@ -139,7 +187,10 @@ pub(in crate::rules) fn endpoint(text: &str) -> Read<Endpoint> {
     }
     match port.map_or(Ok(80), str::parse) {
         Ok(0) | Err(_) => wrong("a port is a number from 1 to 65535"),
-        Ok(port) => Ok(Endpoint::Tcp { host: host.to_owned(), port }),
+        Ok(port) => Ok(Endpoint::Tcp {
+            host: host.to_owned(),
+            port,
+        }),
     }
 }
 

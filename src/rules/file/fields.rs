@@ -22,15 +22,29 @@ pub(super) struct Fields<'n> {
 
 impl<'n> Fields<'n> {
     /// Opens a map; `label` is what messages call the value.
-    pub(super) fn open(section: Section, node: &'n Node, label: &str, problems: &mut Problems) -> Option<Self> {
+    pub(super) fn open(
+        section: Section,
+        node: &'n Node,
+        label: &str,
+        problems: &mut Problems,
+    ) -> Option<Self> {
         let Some(entries) = map(node, label, problems) else {
             if matches!(node.value, Value::Text(..) | Value::List(_)) {
                 let names = section.names().join(", ");
-                problems.error(code::FORM, node.at, format!("`{label}` wants a map"), format!("it takes: {names}"));
+                problems.error(
+                    code::FORM,
+                    node.at,
+                    format!("`{label}` wants a map"),
+                    format!("it takes: {names}"),
+                );
             }
             return None;
         };
-        let fields = Self { section, at: node.at, entries };
+        let fields = Self {
+            section,
+            at: node.at,
+            entries,
+        };
         for (key, _) in entries {
             fields.check(key, problems);
         }
@@ -41,7 +55,10 @@ impl<'n> Fields<'n> {
         let (section, name) = (self.section, short(&key.name));
         match section.row(&key.name).map(|r| r.form) {
             Some(Form::Later) => {
-                let message = format!("`{name}` in {} is not supported in this version", section.word());
+                let message = format!(
+                    "`{name}` in {} is not supported in this version",
+                    section.word()
+                );
                 problems.error(code::LATER, key.at, message, "remove it");
             }
             Some(_) => {}
@@ -55,7 +72,12 @@ impl<'n> Fields<'n> {
                     },
                 };
                 hint.push_str(&format!("{} takes: {}", section.word(), names.join(", ")));
-                problems.error(code::UNKNOWN_KEY, key.at, format!("unknown key `{name}` in {}", section.word()), hint);
+                problems.error(
+                    code::UNKNOWN_KEY,
+                    key.at,
+                    format!("unknown key `{name}` in {}", section.word()),
+                    hint,
+                );
             }
         }
     }
@@ -73,16 +95,24 @@ impl<'n> Fields<'n> {
     /// Returns the value of a key that the table knows.
     pub(super) fn get(&self, name: &str) -> Option<&'n Node> {
         debug_assert!(
-            self.section.row(name).is_some_and(|r| r.form != Form::Later),
+            self.section
+                .row(name)
+                .is_some_and(|r| r.form != Form::Later),
             "`{name}` is not in the table of {:?}",
             self.section
         );
-        self.entries.iter().find(|(k, _)| k.name == name).map(|(_, n)| n)
+        self.entries
+            .iter()
+            .find(|(k, _)| k.name == name)
+            .map(|(_, n)| n)
     }
 
     /// Returns where a key stands.
     pub(super) fn key_at(&self, name: &str) -> Option<At> {
-        self.entries.iter().find(|(k, _)| k.name == name).map(|(k, _)| k.at)
+        self.entries
+            .iter()
+            .find(|(k, _)| k.name == name)
+            .map(|(k, _)| k.at)
     }
 
     /// Returns the value of a key that must be there.
@@ -91,18 +121,33 @@ impl<'n> Fields<'n> {
         if found.is_none() {
             let form = self.section.row(name).map_or("", |r| r.form.words());
             let message = format!("`{name}` is missing in {}", self.section.word());
-            problems.error(code::MISSING, self.at, message, format!("give `{name}`: {form}"));
+            problems.error(
+                code::MISSING,
+                self.at,
+                message,
+                format!("give `{name}`: {form}"),
+            );
         }
         found
     }
 
     /// Reads a scalar, if the key is there.
-    pub(super) fn read<T>(&self, name: &str, problems: &mut Problems, read: impl FnOnce(&'n str) -> Read<T>) -> Option<T> {
+    pub(super) fn read<T>(
+        &self,
+        name: &str,
+        problems: &mut Problems,
+        read: impl FnOnce(&'n str) -> Read<T>,
+    ) -> Option<T> {
         scalar(self.get(name)?, name, problems, read)
     }
 
     /// Reads a scalar that must be there, with its place.
-    pub(super) fn read_must<T>(&self, name: &str, problems: &mut Problems, read: impl FnOnce(&'n str) -> Read<T>) -> Option<(T, At)> {
+    pub(super) fn read_must<T>(
+        &self,
+        name: &str,
+        problems: &mut Problems,
+        read: impl FnOnce(&'n str) -> Read<T>,
+    ) -> Option<(T, At)> {
         let node = self.must(name, problems)?;
         Some((scalar(node, name, problems, read)?, node.at))
     }
@@ -113,11 +158,20 @@ fn names_hold(section: Section, name: &str) -> bool {
 }
 
 /// Returns the entries of a map. Says what is missing; a wrong form is the caller's to say.
-pub(super) fn map<'n>(node: &'n Node, label: &str, problems: &mut Problems) -> Option<&'n [(Key, Node)]> {
+pub(super) fn map<'n>(
+    node: &'n Node,
+    label: &str,
+    problems: &mut Problems,
+) -> Option<&'n [(Key, Node)]> {
     match &node.value {
         Value::Map(entries) => Some(entries),
         Value::Null => {
-            problems.error(code::MISSING, node.at, format!("`{label}` has no value"), "give one, or remove the key");
+            problems.error(
+                code::MISSING,
+                node.at,
+                format!("`{label}` has no value"),
+                "give one, or remove the key",
+            );
             None
         }
         Value::Text(..) | Value::List(_) | Value::Refused => None,
@@ -128,17 +182,30 @@ pub(super) fn map<'n>(node: &'n Node, label: &str, problems: &mut Problems) -> O
 pub(super) fn text<'n>(node: &'n Node, label: &str, problems: &mut Problems) -> Option<&'n str> {
     match &node.value {
         Value::Text(text, _) if text.contains("${") => {
-            let message = format!("`{}`: variables are not supported in this version", short(text));
+            let message = format!(
+                "`{}`: variables are not supported in this version",
+                short(text)
+            );
             problems.error(code::LATER, node.at, message, "write the value itself");
             None
         }
         Value::Text(text, _) => Some(text),
         Value::Null => {
-            problems.error(code::MISSING, node.at, format!("`{label}` has no value"), "give one, or remove the key");
+            problems.error(
+                code::MISSING,
+                node.at,
+                format!("`{label}` has no value"),
+                "give one, or remove the key",
+            );
             None
         }
         Value::List(_) | Value::Map(_) => {
-            problems.error(code::FORM, node.at, format!("`{label}` wants one value"), "write a text");
+            problems.error(
+                code::FORM,
+                node.at,
+                format!("`{label}` wants one value"),
+                "write a text",
+            );
             None
         }
         Value::Refused => None,
@@ -146,7 +213,12 @@ pub(super) fn text<'n>(node: &'n Node, label: &str, problems: &mut Problems) -> 
 }
 
 /// Reads a scalar, or says what to write.
-pub(super) fn scalar<'n, T>(node: &'n Node, label: &str, problems: &mut Problems, read: impl FnOnce(&'n str) -> Read<T>) -> Option<T> {
+pub(super) fn scalar<'n, T>(
+    node: &'n Node,
+    label: &str,
+    problems: &mut Problems,
+    read: impl FnOnce(&'n str) -> Read<T>,
+) -> Option<T> {
     let text = text(node, label, problems)?;
     match read(text) {
         Ok(value) => Some(value),
@@ -166,7 +238,12 @@ pub(super) fn members(node: &Node) -> &[Node] {
 }
 
 /// Reads each member of a list, or the one value.
-pub(super) fn each<'n, T>(node: &'n Node, label: &str, problems: &mut Problems, mut read: impl FnMut(&'n str) -> Read<T>) -> Vec<(T, At)> {
+pub(super) fn each<'n, T>(
+    node: &'n Node,
+    label: &str,
+    problems: &mut Problems,
+    mut read: impl FnMut(&'n str) -> Read<T>,
+) -> Vec<(T, At)> {
     members(node)
         .iter()
         .filter_map(|item| Some((scalar(item, label, problems, &mut read)?, item.at)))

@@ -28,9 +28,19 @@ use http::Method;
 const SEGMENTS_MAX: usize = 64;
 
 /// Reads a match or a list of matches; broken ones are left out.
-pub(super) fn read(node: &Node, label: &str, tenants: &mut TenantDecl, problems: &mut Problems) -> Vec<(Condition, At)> {
+pub(super) fn read(
+    node: &Node,
+    label: &str,
+    tenants: &mut TenantDecl,
+    problems: &mut Problems,
+) -> Vec<(Condition, At)> {
     if matches!(&node.value, Value::List(items) if items.is_empty()) {
-        problems.error(code::MISSING, node.at, format!("`{label}` has no entry"), "give a path prefix, such as `/api`");
+        problems.error(
+            code::MISSING,
+            node.at,
+            format!("`{label}` has no entry"),
+            "give a path prefix, such as `/api`",
+        );
     }
     members(node)
         .iter()
@@ -49,11 +59,21 @@ fn any() -> Condition {
     }
 }
 
-fn read_one(item: &Node, label: &str, tenants: &mut TenantDecl, problems: &mut Problems) -> Option<Condition> {
+fn read_one(
+    item: &Node,
+    label: &str,
+    tenants: &mut TenantDecl,
+    problems: &mut Problems,
+) -> Option<Condition> {
     let mut condition = any();
     if !matches!(item.value, Value::Map(_)) {
         if matches!(item.value, Value::List(_)) {
-            problems.error(code::FORM, item.at, format!("`{label}` has a list in a list"), "write the entries one below the other");
+            problems.error(
+                code::FORM,
+                item.at,
+                format!("`{label}` has a list in a list"),
+                "write the entries one below the other",
+            );
             return None;
         }
         condition.shape = scalar(item, label, problems, prefix)?;
@@ -62,7 +82,12 @@ fn read_one(item: &Node, label: &str, tenants: &mut TenantDecl, problems: &mut P
     let fields = Fields::open(Section::Match, item, label, problems)?;
     let mut whole = true;
     if matches!(&item.value, Value::Map(entries) if entries.is_empty()) {
-        problems.error(code::MISSING, item.at, format!("`{label}` has no condition"), "write `/` to take everything");
+        problems.error(
+            code::MISSING,
+            item.at,
+            format!("`{label}` has no condition"),
+            "write `/` to take everything",
+        );
         return None;
     }
     if fields.has("host") {
@@ -71,10 +96,18 @@ fn read_one(item: &Node, label: &str, tenants: &mut TenantDecl, problems: &mut P
         condition.host = host.unwrap_or(Host::Any);
     }
     if let (Some(_), Some(at)) = (fields.get("path"), fields.key_at("path_prefix")) {
-        problems.error(code::CONDITION, at, "`path` is the whole path already", "keep one of `path` and `path_prefix`");
+        problems.error(
+            code::CONDITION,
+            at,
+            "`path` is the whole path already",
+            "keep one of `path` and `path_prefix`",
+        );
         whole = false;
     }
-    for (name, read) in [("path", path as fn(&str) -> Read<Shape>), ("path_prefix", prefix)] {
+    for (name, read) in [
+        ("path", path as fn(&str) -> Read<Shape>),
+        ("path_prefix", prefix),
+    ] {
         if fields.has(name) {
             let shape = fields.read(name, problems, read);
             whole &= shape.is_some();
@@ -82,9 +115,14 @@ fn read_one(item: &Node, label: &str, tenants: &mut TenantDecl, problems: &mut P
         }
     }
     if let Some(node) = fields.get("methods") {
-        condition.methods = each(node, "methods", problems, method).into_iter().map(|(m, _)| m).collect();
+        condition.methods = each(node, "methods", problems, method)
+            .into_iter()
+            .map(|(m, _)| m)
+            .collect();
         whole &= !condition.methods.is_empty();
-        condition.methods.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+        condition
+            .methods
+            .sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
         condition.methods.dedup();
     }
     if let Some(node) = fields.get("headers") {
@@ -104,7 +142,12 @@ fn read_one(item: &Node, label: &str, tenants: &mut TenantDecl, problems: &mut P
 fn read_headers(node: &Node, problems: &mut Problems) -> Option<Vec<(HeaderName, Want)>> {
     let Value::Map(entries) = &node.value else {
         if !matches!(node.value, Value::Refused) {
-            problems.error(code::FORM, node.at, "`headers` wants a map of names to values", "write `headers: { X-Name: \"value\" }`");
+            problems.error(
+                code::FORM,
+                node.at,
+                "`headers` wants a map of names to values",
+                "write `headers: { X-Name: \"value\" }`",
+            );
         }
         return None;
     };
@@ -113,7 +156,12 @@ fn read_headers(node: &Node, problems: &mut Problems) -> Option<Vec<(HeaderName,
     for (key, value) in entries {
         let name = match header_name(&key.name) {
             Ok(name) if found.iter().any(|(n, _)| *n == name) => {
-                problems.error(code::DUPLICATE_KEY, key.at, format!("`{name}` is given twice"), "names of fields do not care about upper case");
+                problems.error(
+                    code::DUPLICATE_KEY,
+                    key.at,
+                    format!("`{name}` is given twice"),
+                    "names of fields do not care about upper case",
+                );
                 None
             }
             Ok(name) => Some(name),
@@ -137,8 +185,22 @@ fn want(text: &str, at: At, problems: &mut Problems) -> Option<Want> {
         return Some(Want::Any);
     }
     let sendable = HeaderValue::from_bytes(text.as_bytes()).is_ok();
-    if text.is_empty() || text.trim() != text || !sendable {
-        problems.error(code::HEADER, at, format!("`{}` is no value that a client can send", short(text)), "write the value as it is sent, or `\"*\"` for any");
+    if text.is_empty() {
+        problems.error(
+            code::HEADER,
+            at,
+            "no field has the empty value",
+            "write the value as it is sent, or `\"*\"` for any",
+        );
+        return None;
+    }
+    if text.trim() != text || !sendable {
+        problems.error(
+            code::HEADER,
+            at,
+            format!("`{}` is no value that a client can send", short(text)),
+            "write the value as it is sent, or `\"*\"` for any",
+        );
         return None;
     }
     Some(Want::Value(text.into()))
@@ -146,16 +208,30 @@ fn want(text: &str, at: At, problems: &mut Problems) -> Option<Want> {
 
 /// Reads a method, as a request line has it.
 pub(super) fn method(text: &str) -> Read<Method> {
-    let wrong = |hint: String| Err((code::METHOD, format!("`{}` is not a method", short(text)), hint));
+    let wrong = |hint: String| {
+        Err((
+            code::METHOD,
+            format!("`{}` is not a method", short(text)),
+            hint,
+        ))
+    };
     match Method::from_bytes(text.as_bytes()) {
-        Ok(_) if text.bytes().any(|b| b.is_ascii_lowercase()) => wrong(format!("write `{}`", text.to_ascii_uppercase())),
+        Ok(_) if text.bytes().any(|b| b.is_ascii_lowercase()) => {
+            wrong(format!("write `{}`", text.to_ascii_uppercase()))
+        }
         Ok(method) => Ok(method),
         Err(_) => wrong("write it as `GET`".to_owned()),
     }
 }
 
 fn host(text: &str) -> Read<Host> {
-    let wrong = |hint: &str| Err((code::HOST, format!("`{}` is not a host", short(text)), hint.to_owned()));
+    let wrong = |hint: &str| {
+        Err((
+            code::HOST,
+            format!("`{}` is not a host", short(text)),
+            hint.to_owned(),
+        ))
+    };
     if text.contains("://") {
         return wrong("write the name alone, without scheme");
     }
@@ -174,27 +250,49 @@ fn host(text: &str) -> Read<Host> {
         None => (name.as_str(), true),
     };
     let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
-    let labels = suffix.strip_prefix('.').filter(|_| !exact).unwrap_or(suffix);
-    if labels.is_empty() || !labels.bytes().all(good) || labels.split('.').any(str::is_empty) || (!exact && !suffix.starts_with('.')) {
+    let labels = suffix
+        .strip_prefix('.')
+        .filter(|_| !exact)
+        .unwrap_or(suffix);
+    if labels.is_empty()
+        || !labels.bytes().all(good)
+        || labels.split('.').any(str::is_empty)
+        || (!exact && !suffix.starts_with('.'))
+    {
         return wrong("write `app.example.com`, or `*.example.com` for every name below");
     }
-    Ok(if exact { Host::Exact(suffix.into()) } else { Host::Below(suffix.into()) })
+    Ok(if exact {
+        Host::Exact(suffix.into())
+    } else {
+        Host::Below(suffix.into())
+    })
 }
 
 /// Reads a path into canonical segments, still with its braces.
 fn segments(text: &str) -> Read<Vec<String>> {
-    let wrong = |hint: &str| Err((code::PATH, format!("`{}` is not a path", short(text)), hint.to_owned()));
+    let wrong = |hint: &str| {
+        Err((
+            code::PATH,
+            format!("`{}` is not a path", short(text)),
+            hint.to_owned(),
+        ))
+    };
     if !text.starts_with('/') {
         return wrong(&format!("write `/{}`", short(text.trim_start_matches('.'))));
     }
     if text.contains(['?', '#']) {
         return wrong("a path has no `?` and no `#`");
     }
-    if text.bytes().any(|b| b.is_ascii_whitespace() || b.is_ascii_control()) {
+    if text
+        .bytes()
+        .any(|b| b.is_ascii_whitespace() || b.is_ascii_control())
+    {
         return wrong("no request has white space in its path; encode it as `%20`");
     }
     let Ok(copy) = canonical(text) else {
-        return wrong("it leaves the root, or holds a NUL or a backslash; such requests are refused");
+        return wrong(
+            "it leaves the root, or holds a NUL or a backslash; such requests are refused",
+        );
     };
     let segments: Vec<String> = copy.split('/').skip(1).map(str::to_owned).collect();
     if segments.len() > SEGMENTS_MAX {
@@ -212,14 +310,21 @@ fn path(text: &str) -> Read<Shape> {
             if name.is_empty() || !name.bytes().all(good) {
                 return wrong("a capture is `{name}`, of letters, digits, `_` and `-`".to_owned());
             }
-            if shape.iter().any(|s| matches!(s, Segment::Capture(n) if **n == *name)) {
-                return wrong(format!("`{{{name}}}` is captured twice; give each its own name"));
+            if shape
+                .iter()
+                .any(|s| matches!(s, Segment::Capture(n) if **n == *name))
+            {
+                return wrong(format!(
+                    "`{{{name}}}` is captured twice; give each its own name"
+                ));
             }
             shape.push(Segment::Capture(name.into()));
         } else if segment.contains(['{', '}']) {
             return wrong("a capture is a whole segment: `/{name}/`".to_owned());
         } else if segment == "*" || segment == "**" {
-            return wrong("write `{name}` for one segment, or `path_prefix` for all that follow".to_owned());
+            return wrong(
+                "write `{name}` for one segment, or `path_prefix` for all that follow".to_owned(),
+            );
         } else {
             shape.push(Segment::Literal(segment.into()));
         }
@@ -228,7 +333,13 @@ fn path(text: &str) -> Read<Shape> {
 }
 
 fn prefix(text: &str) -> Read<Shape> {
-    let wrong = |hint: &str| Err((code::PATH, format!("`{}` is not a path prefix", short(text)), hint.to_owned()));
+    let wrong = |hint: &str| {
+        Err((
+            code::PATH,
+            format!("`{}` is not a path prefix", short(text)),
+            hint.to_owned(),
+        ))
+    };
     let mut segments = segments(text)?;
     if segments.last().is_some_and(String::is_empty) {
         segments.pop();
@@ -239,6 +350,7 @@ fn prefix(text: &str) -> Read<Shape> {
     if segments.iter().any(|s| s == "*" || s == "**") {
         return wrong("a prefix takes all that follows; leave out the `*`");
     }
-    Ok(Shape::Prefix(segments.into_iter().map(Into::into).collect()))
+    Ok(Shape::Prefix(
+        segments.into_iter().map(Into::into).collect(),
+    ))
 }
-

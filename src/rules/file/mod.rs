@@ -49,7 +49,11 @@ pub(super) fn read(root: &Node, folder: &Path, problems: &mut Problems) -> Optio
     let top = Fields::open(Section::Top, root, "routes", problems)?;
     top.read("version", problems, |text| match text {
         "1" => Ok(()),
-        _ => Err((code::VERSION, format!("`{}` is not known", short(text)), "write `version: 1`".to_owned())),
+        _ => Err((
+            code::VERSION,
+            format!("`{}` is not known", short(text)),
+            "write `version: 1`".to_owned(),
+        )),
     });
     let (startup, lines) = startup::read(&top, folder, problems);
     let backends = backend::read(&top, problems);

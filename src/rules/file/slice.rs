@@ -1,5 +1,6 @@
 //! Reads `slices` and what `defaults` gives them: `ramp`, `shadow`, `compare`. Pure.
 
+use crate::compare::IgnorePath;
 use crate::model::Share;
 use crate::model::Stage;
 use crate::rules::condition::Condition;
@@ -69,7 +70,7 @@ pub(in crate::rules) struct ShadowDecl {
 /// `compare` as written.
 #[derive(Clone, Debug, Default)]
 pub(in crate::rules) struct CompareDecl {
-    pub(in crate::rules) ignore: Vec<String>,
+    pub(in crate::rules) ignore: Vec<IgnorePath>,
     pub(in crate::rules) control: Option<Share>,
     pub(in crate::rules) uncapped: bool,
 }
@@ -81,9 +82,15 @@ pub(in crate::rules) struct Defaults {
     pub(in crate::rules) compare: CompareDecl,
 }
 
-pub(super) fn read_defaults(top: &Fields<'_>, tenants: &mut TenantDecl, problems: &mut Problems) -> Defaults {
+pub(super) fn read_defaults(
+    top: &Fields<'_>,
+    tenants: &mut TenantDecl,
+    problems: &mut Problems,
+) -> Defaults {
     let mut defaults = Defaults::default();
-    let fields = top.get("defaults").and_then(|n| Fields::open(Section::Defaults, n, "defaults", problems));
+    let fields = top
+        .get("defaults")
+        .and_then(|n| Fields::open(Section::Defaults, n, "defaults", problems));
     if let Some(fields) = fields {
         defaults.shadow = read_shadow(&fields, tenants, problems);
         defaults.compare = read_compare(&fields, problems);
@@ -91,13 +98,27 @@ pub(super) fn read_defaults(top: &Fields<'_>, tenants: &mut TenantDecl, problems
     defaults
 }
 
-pub(super) fn read(top: &Fields<'_>, tenants: &mut TenantDecl, problems: &mut Problems) -> Vec<SliceDecl> {
-    let Some(node) = top.get("slices") else { return Vec::new() };
+pub(super) fn read(
+    top: &Fields<'_>,
+    tenants: &mut TenantDecl,
+    problems: &mut Problems,
+) -> Vec<SliceDecl> {
+    let Some(node) = top.get("slices") else {
+        return Vec::new();
+    };
     match &node.value {
-        Value::List(items) => items.iter().filter_map(|item| read_slice(item, tenants, problems)).collect(),
+        Value::List(items) => items
+            .iter()
+            .filter_map(|item| read_slice(item, tenants, problems))
+            .collect(),
         Value::Null | Value::Refused => Vec::new(),
         Value::Text(..) | Value::Map(_) => {
-            problems.error(code::FORM, node.at, "`slices` wants a list", "begin each slice with `- name: …`");
+            problems.error(
+                code::FORM,
+                node.at,
+                "`slices` wants a list",
+                "begin each slice with `- name: …`",
+            );
             Vec::new()
         }
     }
@@ -109,13 +130,21 @@ fn read_slice(item: &Node, tenants: &mut TenantDecl, problems: &mut Problems) ->
     let matches = match fields.must("match", problems) {
         Some(node) => {
             let matches = matches::read(node, "match", tenants, problems);
-            if matches.len() == members(node).len() { matches } else { Vec::new() }
+            if matches.len() == members(node).len() {
+                matches
+            } else {
+                Vec::new()
+            }
         }
         None => Vec::new(),
     };
-    let to = fields.must("to", problems).and_then(|n| Some((text(n, "to", problems)?.to_owned(), n.at)));
+    let to = fields
+        .must("to", problems)
+        .and_then(|n| Some((text(n, "to", problems)?.to_owned(), n.at)));
     let stage = fields.read_must("stage", problems, stage);
-    let ramp = fields.get("ramp").and_then(|n| read_ramp(n, tenants, problems));
+    let ramp = fields
+        .get("ramp")
+        .and_then(|n| read_ramp(n, tenants, problems));
     Some(SliceDecl {
         at: fields.at(),
         name: name.map(|(n, at)| (n.to_owned(), at)),
@@ -133,7 +162,11 @@ fn stage(text: &str) -> Read<Stage> {
     Stage::parse(text).ok_or_else(|| {
         let words = Stage::ALL.map(Stage::as_str);
         let near = nearest(text, words).map_or(String::new(), |n| format!("did you mean `{n}`? "));
-        (code::WORD, format!("`{}` is not a stage", short(text)), format!("{near}stages are: {}", words.join(", ")))
+        (
+            code::WORD,
+            format!("`{}` is not a stage", short(text)),
+            format!("{near}stages are: {}", words.join(", ")),
+        )
     })
 }
 
@@ -148,12 +181,16 @@ fn read_ramp(node: &Node, tenants: &mut TenantDecl, problems: &mut Problems) -> 
     let percent = fields.read("percent", problems, value::share);
     let by = fields.read("by", problems, by);
     let place = |name: &str| fields.get(name).map_or(node.at, |n| n.at);
-    let broken = fields.has("steps") || fields.has("percent") && percent.is_none() || fields.has("by") && by.is_none();
+    let broken = fields.has("steps")
+        || fields.has("percent") && percent.is_none()
+        || fields.has("by") && by.is_none();
     Some(RampDecl {
         at: node.at,
         percent: percent.map(|p| (p, fields.key_at("percent").unwrap_or(node.at))),
         by: by.map(|b| (b, place("by"))),
-        group: fields.read("group", problems, value::name).map(str::to_owned),
+        group: fields
+            .read("group", problems, value::name)
+            .map(str::to_owned),
         always,
         never,
         broken,
@@ -172,22 +209,41 @@ fn by(text: &str) -> Read<By> {
         if !name.is_empty() && name.bytes().all(good) {
             return Ok(By::Cookie(name.to_owned()));
         }
-        return Err((code::HEADER, format!("`{}` is not the name of a cookie", short(name)), "write it as `cookie:uid`".to_owned()));
+        return Err((
+            code::HEADER,
+            format!("`{}` is not the name of a cookie", short(name)),
+            "write it as `cookie:uid`".to_owned(),
+        ));
     }
     match text {
         "tenant" => Ok(By::Tenant),
         "random" => Ok(By::Random),
-        _ if BY_LATER.contains(&text) => Err((code::LATER, format!("`{text}` is not supported in this version"), hint)),
+        _ if BY_LATER.contains(&text) => Err((
+            code::LATER,
+            format!("`{text}` is not supported in this version"),
+            hint,
+        )),
         _ => {
-            let near = nearest(text, ["tenant", "random"]).map_or(String::new(), |n| format!("did you mean `{n}`? "));
-            Err((code::WORD, format!("`{}` is nothing to split by", short(text)), format!("{near}{hint}")))
+            let near = nearest(text, ["tenant", "random"])
+                .map_or(String::new(), |n| format!("did you mean `{n}`? "));
+            Err((
+                code::WORD,
+                format!("`{}` is nothing to split by", short(text)),
+                format!("{near}{hint}"),
+            ))
         }
     }
 }
 
-fn read_shadow(parent: &Fields<'_>, tenants: &mut TenantDecl, problems: &mut Problems) -> ShadowDecl {
+fn read_shadow(
+    parent: &Fields<'_>,
+    tenants: &mut TenantDecl,
+    problems: &mut Problems,
+) -> ShadowDecl {
     let mut shadow = ShadowDecl::default();
-    let fields = parent.get("shadow").and_then(|n| Fields::open(Section::Shadow, n, "shadow", problems));
+    let fields = parent
+        .get("shadow")
+        .and_then(|n| Fields::open(Section::Shadow, n, "shadow", problems));
     let Some(fields) = fields else { return shadow };
     shadow.sample = fields.read("sample", problems, value::share);
     shadow.rate = fields.read("rate", problems, value::rate);
@@ -197,8 +253,13 @@ fn read_shadow(parent: &Fields<'_>, tenants: &mut TenantDecl, problems: &mut Pro
     let inflight = fields.read("max_inflight", problems, |t| value::count(t, 1, 100_000));
     shadow.max_inflight = inflight.and_then(|n| u32::try_from(n).ok());
     let mut list = |name: &str, problems: &mut Problems| -> Vec<Condition> {
-        let Some(node) = fields.get(name) else { return Vec::new() };
-        matches::read(node, name, tenants, problems).into_iter().map(|(c, _)| c).collect()
+        let Some(node) = fields.get(name) else {
+            return Vec::new();
+        };
+        matches::read(node, name, tenants, problems)
+            .into_iter()
+            .map(|(c, _)| c)
+            .collect()
     };
     shadow.except = list("except", problems);
     shadow.allow = list("allow", problems);
@@ -210,7 +271,12 @@ fn read_methods(node: &Node, problems: &mut Problems) -> Vec<Method> {
     for (method, at) in each(node, "methods", problems, matches::method) {
         if !matches!(method, Method::GET | Method::HEAD | Method::OPTIONS) {
             let message = format!("mirroring {method} sends it twice");
-            problems.error(code::MIRROR, at, message, "this version mirrors GET, HEAD and OPTIONS only; leave it out");
+            problems.error(
+                code::MIRROR,
+                at,
+                message,
+                "this version mirrors GET, HEAD and OPTIONS only; leave it out",
+            );
         } else if !found.contains(&method) {
             found.push(method);
         }
@@ -220,17 +286,33 @@ fn read_methods(node: &Node, problems: &mut Problems) -> Vec<Method> {
 
 fn read_compare(parent: &Fields<'_>, problems: &mut Problems) -> CompareDecl {
     let mut compare = CompareDecl::default();
-    let fields = parent.get("compare").and_then(|n| Fields::open(Section::Compare, n, "compare", problems));
+    let fields = parent
+        .get("compare")
+        .and_then(|n| Fields::open(Section::Compare, n, "compare", problems));
     let Some(fields) = fields else { return compare };
     if let Some(node) = fields.get("ignore") {
-        let ignore = each(node, "ignore", problems, |t| Ok(t.to_owned()));
+        let ignore = each(node, "ignore", problems, |text| {
+            IgnorePath::parse(text).map_err(|hint| {
+                (
+                    code::IGNORE,
+                    format!("`{}` is not a place", short(text)),
+                    hint,
+                )
+            })
+        });
         compare.ignore = ignore.into_iter().map(|(i, _)| i).collect();
     }
     compare.control = fields.read("control", problems, value::share);
     let only_none = |t: &str| match t {
         "none" => Ok(true),
-        _ => Err((code::WORD, format!("`{}` is not a control rate", short(t)), "write `none` to lift the caps, or remove the key".to_owned())),
+        _ => Err((
+            code::WORD,
+            format!("`{}` is not a control rate", short(t)),
+            "write `none` to lift the caps, or remove the key".to_owned(),
+        )),
     };
-    compare.uncapped = fields.read("control_rate", problems, only_none).unwrap_or(false);
+    compare.uncapped = fields
+        .read("control_rate", problems, only_none)
+        .unwrap_or(false);
     compare
 }

@@ -24,9 +24,17 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::path::PathBuf;
 
-pub(super) fn read(top: &Fields<'_>, folder: &Path, problems: &mut Problems) -> (Startup, StartupLines) {
+pub(super) fn read(
+    top: &Fields<'_>,
+    folder: &Path,
+    problems: &mut Problems,
+) -> (Startup, StartupLines) {
     let mut startup = Startup::default();
-    let start = At { line: 1, column: 1, len: 1 };
+    let start = At {
+        line: 1,
+        column: 1,
+        len: 1,
+    };
     let lines = StartupLines {
         listen: top.key_at("listen").unwrap_or(start),
         admin: top.key_at("admin").unwrap_or(start),
@@ -47,7 +55,10 @@ pub(super) fn read(top: &Fields<'_>, folder: &Path, problems: &mut Problems) -> 
     startup.threads = top
         .read("threads", problems, |t| value::count(t, 1, 1024))
         .and_then(|n| usize::try_from(n).ok());
-    if let Some(drain) = top.get("drain").and_then(|n| Fields::open(Section::Drain, n, "drain", problems)) {
+    if let Some(drain) = top
+        .get("drain")
+        .and_then(|n| Fields::open(Section::Drain, n, "drain", problems))
+    {
         if let Some(delay) = drain.read("delay", problems, value::duration) {
             startup.drain.delay = delay;
         }
@@ -55,13 +66,24 @@ pub(super) fn read(top: &Fields<'_>, folder: &Path, problems: &mut Problems) -> 
             startup.drain.timeout = timeout;
         }
     }
-    if let Some(limits) = top.get("limits").and_then(|n| Fields::open(Section::Limits, n, "limits", problems)) {
+    if let Some(limits) = top
+        .get("limits")
+        .and_then(|n| Fields::open(Section::Limits, n, "limits", problems))
+    {
         let connections = limits.read("connections", problems, |t| value::count(t, 1, 1_000_000));
         if let Some(n) = connections.and_then(|n| usize::try_from(n).ok()) {
             startup.limits.connections = n;
         }
-        let none_or_size = |t: &str| if t == "none" { Ok(None) } else { value::size(t).map(Some) };
-        startup.limits.request_body = limits.read("request_body", problems, none_or_size).flatten();
+        let none_or_size = |t: &str| {
+            if t == "none" {
+                Ok(None)
+            } else {
+                value::size(t).map(Some)
+            }
+        };
+        startup.limits.request_body = limits
+            .read("request_body", problems, none_or_size)
+            .flatten();
     }
     (startup, lines)
 }
@@ -79,25 +101,45 @@ impl StoreUrl {
 fn store(text: &str) -> Read<StoreUrl> {
     if text.starts_with("postgres:") || text.starts_with("postgresql:") {
         let message = "PostgreSQL is not supported in this version".to_owned();
-        return Err((code::LATER, message, "write `sqlite:supplant.db`".to_owned()));
+        return Err((
+            code::LATER,
+            message,
+            "write `sqlite:supplant.db`".to_owned(),
+        ));
     }
     match text.strip_prefix("sqlite:") {
         Some(path) if !path.is_empty() => Ok(StoreUrl(text.to_owned())),
-        _ => Err((code::ADDRESS, format!("`{}` is not a store", short(text)), "write `sqlite:supplant.db`".to_owned())),
+        _ => Err((
+            code::ADDRESS,
+            format!("`{}` is not a store", short(text)),
+            "write `sqlite:supplant.db`".to_owned(),
+        )),
     }
 }
 
 fn read_listen(node: &Node, problems: &mut Problems) -> Vec<Listen> {
     let mut found: Vec<Listen> = Vec::new();
     for item in members(node) {
-        let Some((listen, at)) = read_listener(item, problems) else { continue };
+        let Some((listen, at)) = read_listener(item, problems) else {
+            continue;
+        };
         if listen.address.port() != 0 && found.iter().any(|l| l.address == listen.address) {
-            problems.error(code::ADDRESS, at, format!("`{}` is listened on twice", listen.address), "remove one of the two");
+            problems.error(
+                code::ADDRESS,
+                at,
+                format!("`{}` is listened on twice", listen.address),
+                "remove one of the two",
+            );
         }
         found.push(listen);
     }
     if found.is_empty() && matches!(&node.value, Value::List(items) if items.is_empty()) {
-        problems.error(code::MISSING, node.at, "`listen` has no address", "give one, such as `127.0.0.1:8080`");
+        problems.error(
+            code::MISSING,
+            node.at,
+            "`listen` has no address",
+            "give one, such as `127.0.0.1:8080`",
+        );
     }
     found
 }
@@ -124,20 +166,30 @@ fn read_listener(item: &Node, problems: &mut Problems) -> Option<(Listen, At)> {
 }
 
 fn read_admin(node: &Node, folder: &Path, startup: &mut Startup, problems: &mut Problems) {
-    let Some(fields) = Fields::open(Section::Admin, node, "admin", problems) else { return };
+    let Some(fields) = Fields::open(Section::Admin, node, "admin", problems) else {
+        return;
+    };
     let admin = &mut startup.admin;
     if let Some(address) = fields.read("address", problems, address) {
         admin.address = address;
     }
     if let Some(hosts) = fields.get("hosts") {
-        admin.hosts = each(hosts, "hosts", problems, host_name).into_iter().map(|(h, _)| h).collect();
+        admin.hosts = each(hosts, "hosts", problems, host_name)
+            .into_iter()
+            .map(|(h, _)| h)
+            .collect();
     }
     let mut broken = false;
     if let Some(tokens) = fields.get("tokens") {
         for item in members(tokens) {
             match read_token(item, folder, problems) {
                 Some((token, at)) if admin.tokens.iter().any(|t| t.name == token.name) => {
-                    problems.error(code::DUPLICATE_NAME, at, format!("two tokens are named `{}`", token.name), "rename one of the two");
+                    problems.error(
+                        code::DUPLICATE_NAME,
+                        at,
+                        format!("two tokens are named `{}`", token.name),
+                        "rename one of the two",
+                    );
                 }
                 Some((token, _)) => admin.tokens.push(token),
                 None => broken = true,
@@ -146,8 +198,16 @@ fn read_admin(node: &Node, folder: &Path, startup: &mut Startup, problems: &mut 
     }
     if !admin.address.ip().is_loopback() && admin.tokens.is_empty() && !broken {
         let at = fields.get("address").map_or(node.at, |n| n.at);
-        let message = format!("`{}` is open to others, and nobody needs a token", admin.address);
-        problems.error(code::OPEN_ADMIN, at, message, "add `tokens: [{ name: …, role: operator, file: … }]`, or listen on 127.0.0.1");
+        let message = format!(
+            "`{}` is open to others, and nobody needs a token",
+            admin.address
+        );
+        problems.error(
+            code::OPEN_ADMIN,
+            at,
+            message,
+            "add `tokens: [{ name: …, role: operator, file: … }]`, or listen on 127.0.0.1",
+        );
     }
 }
 
@@ -156,7 +216,11 @@ fn host_name(text: &str) -> Read<String> {
     if !text.is_empty() && text.bytes().all(good) {
         return Ok(text.to_ascii_lowercase());
     }
-    Err((code::HOST, format!("`{}` is not a host name", short(text)), "write the name alone, without scheme and port".to_owned()))
+    Err((
+        code::HOST,
+        format!("`{}` is not a host name", short(text)),
+        "write the name alone, without scheme and port".to_owned(),
+    ))
 }
 
 fn read_token(item: &Node, folder: &Path, problems: &mut Problems) -> Option<(TokenConf, At)> {
@@ -165,7 +229,11 @@ fn read_token(item: &Node, folder: &Path, problems: &mut Problems) -> Option<(To
     let role = fields.read_must("role", problems, role);
     let file = fields.read_must("file", problems, |t| Ok(PathBuf::from(t)));
     let ((name, at), (role, _), (file, _)) = (name?, role?, file?);
-    let token = TokenConf { name: name.to_owned(), role, file: folder.join(file) };
+    let token = TokenConf {
+        name: name.to_owned(),
+        role,
+        file: folder.join(file),
+    };
     Some((token, at))
 }
 
@@ -174,8 +242,13 @@ fn role(text: &str) -> Read<TokenRole> {
         "viewer" => Ok(TokenRole::Viewer),
         "operator" => Ok(TokenRole::Operator),
         _ => {
-            let near = nearest(text, ["viewer", "operator"]).map_or(String::new(), |n| format!("did you mean `{n}`? "));
-            Err((code::WORD, format!("`{}` is not a role", short(text)), format!("{near}write `viewer` or `operator`")))
+            let near = nearest(text, ["viewer", "operator"])
+                .map_or(String::new(), |n| format!("did you mean `{n}`? "));
+            Err((
+                code::WORD,
+                format!("`{}` is not a role", short(text)),
+                format!("{near}write `viewer` or `operator`"),
+            ))
         }
     }
 }
@@ -186,9 +259,15 @@ fn address(text: &str) -> Read<SocketAddr> {
         let port = text.rsplit(':').next().filter(|p| p.parse::<u16>().is_ok());
         let hint = match port {
             Some(port) if text.starts_with("localhost") => format!("write `127.0.0.1:{port}`"),
-            Some(port) => format!("write `127.0.0.1:{port}`, or `0.0.0.0:{port}` for every interface"),
+            Some(port) => {
+                format!("write `127.0.0.1:{port}`, or `0.0.0.0:{port}` for every interface")
+            }
             None => "write it as `127.0.0.1:8080` or `[::1]:8080`".to_owned(),
         };
-        (code::ADDRESS, format!("`{}` is not an address with a port", short(text)), hint)
+        (
+            code::ADDRESS,
+            format!("`{}` is not an address with a port", short(text)),
+            hint,
+        )
     })
 }

@@ -15,6 +15,14 @@ pub mod rules; // what does routes.yaml mean for this request?
 // Shell.
 pub mod clock; // the one place that reads time and chance
 pub mod tasks; // spawning, and draining at the end
+pub mod settings; // what is fixed for the life of the process
 pub mod telemetry; // metric names and handles, logs
+pub mod upstream; // connections to the two applications
 pub mod store; // what outlives the process
+pub mod table; // what requests are served from
+pub mod shadow; // copy, mirror, compare, record
+pub mod proxy; // the data plane
 pub mod control; // the only writer of the table
+pub mod admin; // API and dashboard
+pub mod app; // wires all of it; the one file that knows every part
+pub mod cli;

@@ -2,6 +2,7 @@
 
 use crate::compare::redact::RedactKey;
 use crate::compare::redact::excerpt;
+use crate::compare::redact::is_secret_place;
 use crate::model::FieldKey;
 use crate::model::NotComparable;
 use bytes::Bytes;
@@ -68,7 +69,6 @@ impl Difference {
 #[derive(Clone, PartialEq)]
 pub struct Sample {
     pub(crate) place: String,
-    pub(crate) secret: bool,
     pub(crate) legacy: Raw,
     pub(crate) candidate: Raw,
 }
@@ -102,10 +102,11 @@ impl Sample {
     /// Returns the difference as it may leave the process: secrets as keyed tokens, values cut at
     /// 256 bytes.
     pub fn show(&self, key: &RedactKey) -> Shown {
+        let secret = is_secret_place(&self.place);
         Shown {
             place: self.place.clone(),
-            legacy: excerpt(&self.legacy, self.secret, key),
-            candidate: excerpt(&self.candidate, self.secret, key),
+            legacy: excerpt(&self.legacy, secret, key),
+            candidate: excerpt(&self.candidate, secret, key),
         }
     }
 }

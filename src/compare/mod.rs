@@ -9,9 +9,14 @@
 //! Whether a difference counts (noise, verdicts) is not decided here. What may leave the process
 //! passes through [`redact`].
 
+mod body;
 mod captured;
 mod compared;
+mod decode;
+mod found;
+mod headers;
 mod ignore;
+mod json;
 mod own;
 mod place;
 pub mod redact;
@@ -31,7 +36,14 @@ pub use redact::body_view;
 pub use redact::headers_view;
 pub use redact::target_view;
 
-use ignore::Ignores;
+use crate::compare::compared::Raw;
+use crate::compare::found::Found;
+use crate::compare::headers::Part;
+use crate::compare::ignore::Ignores;
+use crate::model::Kind;
+use crate::model::NotComparable;
+use http::HeaderMap;
+use http::header::RETRY_AFTER;
 
 /// How one slice compares its answers, as the rules say it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,12 +136,57 @@ impl Default for Comparator {
 ///
 /// `own` names the fields that this proxy set on one of the two requests only; where an answer
 /// echoes them, the difference is not the application's.
+///
+/// What is known from sizes and heads is said before a body is read. A reason against comparing
+/// counts if it holds for legacy's answer or for both; where only the candidate's body fails it is
+/// a difference: `header:content-encoding` in kind `format` if it cannot be decoded, `body` in kind
+/// `length` if it is too complex, or over the limit and over four times legacy's length.
 pub fn compare(
     comparator: &Comparator,
     legacy: &Answer,
     candidate: &Answer,
     own: &[OwnField],
 ) -> Compared {
-    let _ = (comparator, legacy, candidate, own);
-    Compared::Match
+    let bodies = !comparator.ignores.body;
+    if bodies && body::is_too_large(&legacy.body, &candidate.body) {
+        return Compared::Incomparable(NotComparable::TooLarge);
+    }
+    if is_vacuous(legacy, candidate) {
+        return Compared::Vacuous;
+    }
+    let mut found = Found::new(comparator.config.limits);
+    if legacy.status != candidate.status && !comparator.ignores.status {
+        let raw = |answer: &Answer| Raw::Plain(answer.status.to_string());
+        found.add("status", Kind::Value, raw(legacy), raw(candidate));
+    }
+    let heads = (&legacy.headers, &candidate.headers);
+    headers::compare(comparator, Part::Header, heads, own, &mut found);
+    if legacy.trailers.is_some() || candidate.trailers.is_some() {
+        let none = HeaderMap::new();
+        let trailers = (
+            legacy.trailers.as_ref().unwrap_or(&none),
+            candidate.trailers.as_ref().unwrap_or(&none),
+        );
+        headers::compare(comparator, Part::Trailer, trailers, own, &mut found);
+    }
+    if bodies && let Err(reason) = body::compare(comparator, legacy, candidate, own, &mut found) {
+        return Compared::Incomparable(reason);
+    }
+    found.finish()
 }
+
+/// Returns whether a pair says nothing about either side: nothing has changed, nobody is let in,
+/// both ask to come back later, or both fail in the same way.
+fn is_vacuous(legacy: &Answer, candidate: &Answer) -> bool {
+    let later = |answer: &Answer| {
+        matches!(answer.status, 429 | 503) && answer.headers.contains_key(RETRY_AFTER)
+    };
+    match (legacy.status, candidate.status) {
+        (304, 304) | (401, 401) => true,
+        (a, b) if a == b && (500..600).contains(&a) => true,
+        _ => later(legacy) && later(candidate),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -228,7 +228,7 @@ impl SliceDelta {
             PairVerdict::Timeout => (Class::Timeout, Vec::new()),
         };
         let status = match class {
-            Class::Keys => pair.status,
+            Class::Keys | Class::Control => pair.status,
             Class::Error | Class::Timeout => (pair.status.0, 0),
         };
         let set = SetSeen {
@@ -260,9 +260,9 @@ impl SliceDelta {
         }
         let (seen, mut weight) = seen.endpoint(&triple.endpoint);
         seen.triples += 1;
-        for (key, discord) in triple.discord {
-            weight += usize::from(!seen.keys.contains_key(&key));
-            seen.keys.entry(key).or_default().see(at, discord);
+        if !triple.discord.is_empty() {
+            weight += 2 + triple.discord.len();
+            seen.discordant.push((at, triple.discord));
         }
         weight
     }
@@ -350,7 +350,8 @@ pub(super) struct EndpointSeen {
     pub(super) equal: u64,
     pub(super) sets: HashMap<SetSeen, Tally>,
     pub(super) triples: u64,
-    pub(super) keys: HashMap<FieldKey, Discords>,
+    /// Triples in which somebody differs, each whole: places fold later, triple by triple.
+    pub(super) discordant: Vec<(UnixMillis, Vec<(FieldKey, Discord)>)>,
     pub(super) controls: HashMap<Vec<FieldKey>, u64>,
 }
 
@@ -362,9 +363,7 @@ impl EndpointSeen {
         for (set, tally) in sorted(other.sets) {
             self.sets.entry(set).or_default().merge(&tally);
         }
-        for (key, discords) in sorted(other.keys) {
-            self.keys.entry(key).or_default().merge(discords);
-        }
+        self.discordant.extend(other.discordant);
         for (keys, count) in sorted(other.controls) {
             *self.controls.entry(keys).or_default() += count;
         }
@@ -380,6 +379,8 @@ pub(super) enum Class {
     Error,
     /// The candidate did not answer in time.
     Timeout,
+    /// Legacy's own two answers differ.
+    Control,
 }
 
 /// A set as a worker names it.
@@ -401,7 +402,7 @@ pub(super) struct Discords {
 }
 
 impl Discords {
-    fn see(&mut self, at: UnixMillis, discord: Discord) {
+    pub(super) fn see(&mut self, at: UnixMillis, discord: Discord) {
         match discord {
             Discord::Candidate => self.b += 1,
             Discord::Legacy => self.c += 1,

@@ -89,6 +89,15 @@ pub fn decide(
     })
 }
 
+/// Returns whether the slice's `shadow.allow` names a request.
+pub fn allowed(snapshot: &Snapshot, ix: SliceIx, head: &Head<'_>) -> bool {
+    let view = View::new(head, &snapshot.rules.tenants);
+    let slice = snapshot.slice(ix);
+    view.ok()
+        .zip(slice)
+        .is_some_and(|(view, slice)| slice.shadow.allow.iter().any(|c| c.holds(&view)))
+}
+
 /// Returns whether `except` or a word keeps a request out of mirroring.
 pub fn excluded(snapshot: &Snapshot, ix: SliceIx, head: &Head<'_>) -> Result<bool, Refused> {
     let view = View::new(head, &snapshot.rules.tenants)?;

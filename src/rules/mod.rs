@@ -29,6 +29,7 @@ mod reference;
 pub use compile::Loaded;
 pub use compile::load;
 pub use decide::ROLE_FIELD;
+pub use decide::allowed;
 pub use decide::decide;
 pub use decide::excluded;
 pub use decision::Decision;

@@ -3,18 +3,78 @@
 //! Nothing here is in the path of a request. Samples are offered to a bounded queue that never
 //! waits; one writer takes them in batches; reads have a connection of their own. Whatever happens
 //! to the store (full disk, a lock, a deleted file, a directory gone and put back) costs samples,
-//! is counted, and ends by itself. Positions have rules of their own, see [`positions`].
+//! is counted, and ends by itself. [`Positions`] have rules of their own.
 
+mod backend;
+mod batch;
+mod error;
 mod example;
+mod form;
+mod health;
+mod keeper;
+mod library;
+mod memory;
+mod open;
+mod positions;
+mod rows;
+mod sqlite;
+mod writer;
 
+#[cfg(test)]
+mod tests;
+
+pub use batch::Saved;
+pub use error::Error;
 pub use example::AnswerView;
 pub use example::DifferenceView;
 pub use example::Example;
 pub use example::RequestView;
+pub use health::Health;
+pub use health::Lost;
+pub use keeper::Keeper;
+pub use keeper::KeeperTask;
+pub use keeper::Report;
+pub use library::Library;
+pub use open::OpenError;
+pub use open::Opened;
+pub use open::Options;
+pub use open::open;
+pub use positions::Held;
+pub use positions::Positions;
+pub use writer::Write;
+pub use writer::Writer;
+pub use writer::WriterTask;
 
 use crate::model::Outcome;
 use crate::model::SliceId;
 use crate::model::UnixMillis;
+
+/// How much is kept. What is over a limit leaves, the oldest first, and is counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Examples of the same difference: the first half of them, and the newest.
+    pub examples_per_set: u32,
+    /// Bytes of all examples.
+    pub bytes: u64,
+    /// Days an example is kept.
+    pub days: u32,
+    /// Entries of the history.
+    pub changes: u32,
+    /// The newest entries keep their diffs.
+    pub diffs: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            examples_per_set: 20,
+            bytes: 256 * 1_024 * 1_024,
+            days: 14,
+            changes: 10_000,
+            diffs: 500,
+        }
+    }
+}
 
 /// What a slice counted since it was first seen, restarts included.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -21,9 +21,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a write waits for a lock of somebody else: long enough for a checkpoint, short enough
-/// that a batch is not late for the next one.
-const BUSY: Duration = Duration::from_millis(100);
+/// How long a write waits for a lock of somebody else: long enough for the sync of a slow disk,
+/// short enough that a batch is not late for the next one.
+const BUSY: Duration = Duration::from_millis(250);
 
 /// Bytes that the write-ahead log keeps on disk between checkpoints.
 const JOURNAL_BYTES: &str = "16777216";
@@ -164,11 +164,17 @@ impl Place {
             .filename(&*self.path)
             .create_if_missing(false)
             .busy_timeout(BUSY)
-            .auto_vacuum(SqliteAutoVacuum::Incremental)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(synchronous)
             .pragma("journal_size_limit", JOURNAL_BYTES)
             .thread_name(move |_| format!("store {purpose:?}").to_lowercase());
+        // Asking again later would write, and so wait for a lock that reading needs not.
+        let empty = tokio::fs::metadata(&*self.path).await?.len() == 0;
+        let options = if empty {
+            options.auto_vacuum(SqliteAutoVacuum::Incremental)
+        } else {
+            options
+        };
         let options = sqlx::ConnectOptions::disable_statement_logging(options);
         let mut link = SqliteConnection::connect_with(&options).await?;
         if let Err(error) = migrate(&mut link).await {

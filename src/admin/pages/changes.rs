@@ -1,0 +1,81 @@
+//! The history: what changed, who did it, and why.
+
+use maud::Markup;
+use maud::html;
+
+use super::frame::Frame;
+use super::parts;
+use super::parts::Panel;
+use super::state::ticked;
+use super::text;
+use crate::admin::view::ChangeView;
+use crate::control::Board;
+
+/// Draws the page of all changes; `next` is where older ones are.
+pub(crate) fn page(frame: &Frame<'_>, changes: &[ChangeView], next: Option<&str>) -> Markup {
+    let body = html! {
+        section.head aria-labelledby="c-h" {
+            h1 id="c-h" { "Changes" }
+            p.lede { "What changed, who did it, and what it did to the evidence; the newest first." }
+        }
+        (panel("History", changes, frame.board, ""))
+        @if let Some(next) = next { p { a.btn href=(next) rel="next" { "Older changes" } } }
+    };
+    frame.draw("Changes", "/changes", &body)
+}
+
+/// Draws a list of changes as a block.
+pub(crate) fn panel(title: &str, changes: &[ChangeView], board: &Board, all: &str) -> Markup {
+    let body = html! {
+        @if changes.is_empty() { p.panel-body.dim { "Nothing has changed yet." } }
+        ol.feed {
+            @for change in changes {
+                li id={ "change-" (change.id) } {
+                    (text::moment(change.when, board.at))
+                    div {
+                        (line(change, board))
+                        @if let Some(diff) = &change.diff { (diff_of(diff)) }
+                    }
+                }
+            }
+        }
+        @if !all.is_empty() && !changes.is_empty() { p.panel-foot { a href=(all) { "All changes" } } }
+    };
+    Panel {
+        id: "changes",
+        title,
+        json: Some("/api/v1/changes"),
+        csv: Some("/api/v1/changes?format=csv"),
+    }
+    .draw(&html! {}, &body)
+}
+
+fn line(change: &ChangeView, board: &Board) -> Markup {
+    html! {
+        @match change.kind {
+            "kill" => span.st.st-alert { (parts::icon("stop")) "kill" },
+            "rollback" => span.st.st-alert { (parts::icon("back")) "rollback" },
+            "rules_refused" => span.st.st-alert { (parts::icon("alert")) "rules refused" },
+            _ => {}
+        }
+        " "
+        @if let Some(slice) = &change.slice {
+            b {
+                @if board.slice(slice).is_some() {
+                    a href={ "/slices/" (parts::segment(slice)) } { (slice) }
+                } @else { (slice) }
+            } " "
+        }
+        (ticked(&change.text))
+        span.dim { ", by " (change.actor) }
+    }
+}
+
+fn diff_of(diff: &str) -> Markup {
+    html! {
+        details data-keep="" {
+            summary { "what changed" }
+            pre.code tabindex="0" role="region" aria-label="What changed" { (diff) }
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! `supplant run` and the proxy of `supplant demo`.
+
+use super::demo;
+use crate::app;
+use crate::app::Ended;
+use crate::settings::AccessFormat;
+use crate::settings::Settings;
+use crate::telemetry::process_log;
+use anyhow::Context;
+use std::io::IsTerminal;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
+
+/// Arguments of `supplant run`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  supplant run                                   serves what ./routes.yaml says
+  supplant run --legacy http://127.0.0.1:3000    serves without a file, everything to legacy
+  supplant run --config /etc/supplant/routes.yaml --access-log off")]
+pub(super) struct Args {
+    /// The rules.
+    #[arg(long, value_name = "FILE", env = "SUPPLANT_CONFIG", conflicts_with = "legacy")]
+    config: Option<PathBuf>,
+    /// Serve without a file: everything goes to this URL.
+    #[arg(long, value_name = "URL")]
+    legacy: Option<String>,
+    /// Where to listen, instead of what the rules say.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Where the dashboard listens, instead of what the rules say.
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<SocketAddr>,
+    /// Where evidence is kept, instead of what the rules say.
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    /// Data-plane threads; default one a core.
+    #[arg(long, value_name = "N", env = "SUPPLANT_THREADS")]
+    threads: Option<usize>,
+    /// How each request is logged on standard output; default text on a terminal, JSON elsewhere.
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    access_log: Option<AccessLog>,
+    /// The level of the process log on standard error, such as `info` or `supplant::control=debug`.
+    #[arg(long, value_name = "FILTER", env = "SUPPLANT_LOG")]
+    log: Option<String>,
+    /// The name of this node.
+    #[arg(long, value_name = "NAME", env = "SUPPLANT_NODE")]
+    node: Option<String>,
+    /// Start although kills and rollbacks of the last run are lost.
+    #[arg(long)]
+    forget_positions: bool,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum AccessLog {
+    Off,
+    Json,
+    Text,
+}
+
+impl Args {
+    fn settings(self) -> Settings {
+        let format = match self.access_log {
+            Some(AccessLog::Off) => AccessFormat::Off,
+            Some(AccessLog::Json) => AccessFormat::Json,
+            Some(AccessLog::Text) => AccessFormat::Text,
+            None if std::io::stdout().is_terminal() => AccessFormat::Text,
+            None => AccessFormat::Json,
+        };
+        Settings {
+            config: self.config,
+            legacy: self.legacy,
+            listen: self.listen,
+            admin: self.admin,
+            store: self.store,
+            threads: self.threads,
+            access_log: Some(format),
+            node: self.node,
+            forget_positions: self.forget_positions,
+        }
+    }
+}
+
+/// Serves until a signal ends it.
+pub(super) fn run(args: Args) -> anyhow::Result<u8> {
+    process_log::start(args.log.as_deref());
+    let settings = args.settings();
+    serve(settings, |running| {
+        for address in &running.data {
+            tracing::info!("serving on http://{address}");
+        }
+        tracing::info!("dashboard on {}", running.dashboard());
+        Ok(())
+    })
+}
+
+/// Serves the demo until a signal ends it.
+pub(super) fn demo(args: &demo::Args) -> anyhow::Result<u8> {
+    process_log::start(Some("warn"));
+    let demo = demo::set_up(args)?;
+    let settings = Settings {
+        config: Some(demo.rules.clone()),
+        access_log: Some(AccessFormat::Off),
+        ..Settings::default()
+    };
+    serve(settings, |running| {
+        let text = demo.welcome(&running.dashboard());
+        demo.start()?;
+        let mut out = std::io::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        out.flush()?;
+        Ok(())
+    })
+}
+
+fn serve(
+    settings: Settings,
+    started: impl FnOnce(&app::Running) -> anyhow::Result<()>,
+) -> anyhow::Result<u8> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .thread_name("control")
+        .build()
+        .context("cannot start the control runtime")?;
+    runtime.block_on(async {
+        let mut hang_up = signal(SignalKind::hangup())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let running = match app::start(settings).await {
+            Ok(running) => running,
+            Err(error) => return refused(&error),
+        };
+        started(&running)?;
+        loop {
+            // Each branch may be cancelled: a signal that was not taken stays pending.
+            tokio::select! {
+                _ = hang_up.recv() => running.reload().await,
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+            }
+        }
+        let (force, forced) = tokio::sync::watch::channel(false);
+        let again = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            force.send_replace(true);
+            std::future::pending::<()>().await;
+        };
+        // The drain is not cancelled: the other branch never ends.
+        let ended = tokio::select! {
+            ended = running.drain(forced) => ended,
+            () = again => unreachable!("it never ends"),
+        };
+        Ok(match ended {
+            Ended::Clean => 0,
+            Ended::Cut => 3,
+        })
+    })
+}
+
+/// A bad file is shown as `check` shows it, and exits 2.
+fn refused(error: &anyhow::Error) -> anyhow::Result<u8> {
+    let code = match error.downcast_ref::<app::BadRules>() {
+        Some(_) => 2,
+        None => 1,
+    };
+    let mut out = std::io::stderr().lock();
+    writeln!(out, "{error:#}")?;
+    Ok(code)
+}

@@ -1,0 +1,159 @@
+//! The body that a client gets: an answer of ours, or one that streams through.
+
+use super::ending::Ending;
+use crate::upstream::Error;
+use crate::upstream::ErrorKind;
+use bytes::Bytes;
+use http_body::Frame;
+use http_body::SizeHint;
+use hyper::body::Incoming;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::Context;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::time::Instant;
+use tokio::time::Sleep;
+
+/// The body of an answer.
+#[derive(Debug)]
+pub(super) enum Body {
+    Text(Option<Bytes>),
+    Relayed(Box<Relayed>),
+}
+
+impl Body {
+    pub(super) fn text(text: Bytes) -> Self {
+        Self::Text((!text.is_empty()).then_some(text))
+    }
+
+    pub(super) fn empty() -> Self {
+        Self::Text(None)
+    }
+
+    pub(super) fn relayed(inner: Incoming, idle: Duration, ending: Ending) -> Self {
+        let mut relayed = Box::new(Relayed {
+            inner,
+            idle: IdleTimer::new(idle),
+            ending,
+        });
+        if http_body::Body::is_end_stream(&relayed.inner) {
+            relayed.ending.completed();
+        }
+        Self::Relayed(relayed)
+    }
+}
+
+/// A body on its way from a side to the client, untouched. Its [`Ending`] is told what goes by; when
+/// the client leaves, this is dropped, and the ending knows.
+#[derive(Debug)]
+pub(super) struct Relayed {
+    inner: Incoming,
+    idle: IdleTimer,
+    ending: Ending,
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match &mut *self {
+            Self::Text(text) => Poll::Ready(text.take().map(|t| Ok(Frame::data(t)))),
+            Self::Relayed(relayed) => relayed.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Text(text) => text.is_none(),
+            Self::Relayed(relayed) => relayed.inner.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Text(text) => SizeHint::with_exact(text.as_ref().map_or(0, |t| t.len() as u64)),
+            Self::Relayed(relayed) => relayed.inner.size_hint(),
+        }
+    }
+}
+
+impl Relayed {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match http_body::Body::poll_frame(Pin::new(&mut self.inner), cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.idle.moved();
+                if let Some(data) = frame.data_ref() {
+                    self.ending.passed(data);
+                } else if let Some(trailers) = frame.trailers_ref() {
+                    self.ending.trailers(trailers);
+                }
+                if http_body::Body::is_end_stream(&self.inner) {
+                    self.ending.completed();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                self.ending.failed(ErrorKind::Closed);
+                Poll::Ready(Some(Err(Error::with(ErrorKind::Closed, error))))
+            }
+            Poll::Ready(None) => {
+                self.ending.completed();
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                self.ending.waits();
+                if self.idle.poll_expired(cx) {
+                    self.ending.failed(ErrorKind::Idle);
+                    return Poll::Ready(Some(Err(Error::new(ErrorKind::Idle))));
+                }
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// Notices silence. The timer is made the first time a body has to wait, so that answers that are
+/// here at once pay nothing for it.
+#[derive(Debug)]
+pub(super) struct IdleTimer {
+    limit: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    moved: Option<Instant>,
+}
+
+impl IdleTimer {
+    pub(super) fn new(limit: Duration) -> Self {
+        Self {
+            limit,
+            timer: None,
+            moved: None,
+        }
+    }
+
+    /// Something moved.
+    pub(super) fn moved(&mut self) {
+        if self.timer.is_some() {
+            self.moved = Some(Instant::now());
+        }
+    }
+
+    /// Returns whether nothing moved for the limit; otherwise wakes the task when that is so.
+    pub(super) fn poll_expired(&mut self, cx: &mut Context<'_>) -> bool {
+        let limit = self.limit;
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        while timer.as_mut().poll(cx).is_ready() {
+            match self.moved.take() {
+                Some(moved) if moved + limit > Instant::now() => timer.as_mut().reset(moved + limit),
+                _ => return true,
+            }
+        }
+        false
+    }
+}

@@ -1,0 +1,269 @@
+//! Binds, accepts within bounds, serves, drains.
+
+use super::plane::Phase;
+use super::service::Proxy;
+use super::service::Thread;
+use super::stack::CatchPanic;
+use super::stack::Hyper;
+use crate::upstream::Stream;
+use crate::upstream::head::Client;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::rt::TokioTimer;
+use prometheus::IntCounter;
+use socket2::Domain;
+use socket2::Protocol;
+use socket2::Socket;
+use socket2::Type;
+use std::cell::Cell;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::sync::watch;
+
+/// How many connections may wait to be accepted.
+const BACKLOG: i32 = 4_096;
+
+/// A thread with fewer connections than this hands none away.
+const FEW: usize = 8;
+
+/// Binds an address for several threads. The first bind is exclusive, so that a second instance
+/// fails here instead of taking half of the traffic.
+pub(super) fn bind(address: SocketAddr, threads: usize) -> io::Result<Vec<std::net::TcpListener>> {
+    let first = socket(address, false)?;
+    let address = first
+        .local_addr()?
+        .as_socket()
+        .ok_or_else(|| io::Error::other("not an internet address"))?;
+    drop(first);
+    (0..threads)
+        .map(|_| {
+            let socket = socket(address, true)?;
+            socket.listen(BACKLOG)?;
+            Ok(socket.into())
+        })
+        .collect()
+}
+
+fn socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    if !shared {
+        // Only a socket that listens keeps others out.
+        socket.listen(1)?;
+    }
+    Ok(socket)
+}
+
+/// How busy each thread is, and how to hand it a connection.
+#[derive(Debug)]
+pub(super) struct Loads {
+    pub(super) open: Vec<AtomicUsize>,
+    pub(super) hand_over: Vec<mpsc::Sender<Accepted>>,
+    pub(super) limit: usize,
+    pub(super) refused: IntCounter,
+}
+
+/// A connection on its way to the thread that will serve it.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    pub(super) stream: std::net::TcpStream,
+    pub(super) peer: SocketAddr,
+    pub(super) listen: Listen,
+}
+
+/// What the rules say of a listener.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Listen {
+    pub(super) address: SocketAddr,
+    pub(super) body: Duration,
+    pub(super) idle: Duration,
+}
+
+impl Loads {
+    fn total(&self) -> usize {
+        self.open.iter().map(|n| n.load(Relaxed)).sum()
+    }
+
+    /// Returns the thread that should serve a new connection of `here`.
+    fn place(&self, here: usize) -> usize {
+        let mine = self.open[here].load(Relaxed);
+        if mine < FEW || mine * self.open.len() <= 2 * self.total() {
+            return here;
+        }
+        let loads = self.open.iter().map(|n| n.load(Relaxed));
+        loads
+            .enumerate()
+            .min_by_key(|(_, n)| *n)
+            .map_or(here, |(i, _)| i)
+    }
+}
+
+/// One thread's end of everything that is needed to serve connections.
+#[derive(Clone, Debug)]
+pub(super) struct Server {
+    pub(super) thread: Rc<Thread>,
+    pub(super) loads: Arc<Loads>,
+    pub(super) phase: watch::Receiver<Phase>,
+    pub(super) panics: IntCounter,
+    /// Connections of this thread that are open.
+    pub(super) open: Rc<Cell<usize>>,
+}
+
+impl Server {
+    /// Accepts until the drain, and then whatever the kernel has accepted already.
+    pub(super) async fn accept(self, listener: TcpListener, listen: Listen) {
+        let mut phase = self.phase.clone();
+        loop {
+            // Accepting may be cancelled: the connection stays in the kernel's queue.
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = phase.wait_for(|phase| *phase != Phase::Serving) => break,
+            };
+            self.accepted(accepted, listen).await;
+        }
+        let waker = std::task::Waker::noop();
+        let mut cx = std::task::Context::from_waker(waker);
+        while let std::task::Poll::Ready(accepted) = listener.poll_accept(&mut cx) {
+            self.accepted(accepted, listen).await;
+        }
+    }
+
+    async fn accepted(&self, accepted: io::Result<(TcpStream, SocketAddr)>, listen: Listen) {
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // No descriptor is left, or the client is gone already: neither ends the listener.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                return;
+            }
+        };
+        if self.loads.total() >= self.loads.limit {
+            self.loads.refused.inc();
+            refuse(&stream);
+            return;
+        }
+        let here = self.thread.number;
+        let place = self.loads.place(here);
+        if place == here {
+            self.serve(stream, peer, listen);
+            return;
+        }
+        match stream.into_std() {
+            Ok(stream) => {
+                let accepted = Accepted {
+                    stream,
+                    peer,
+                    listen,
+                };
+                match self.loads.hand_over[place].try_send(accepted) {
+                    Ok(()) => {}
+                    Err(mpsc::error::TrySendError::Full(a) | mpsc::error::TrySendError::Closed(a)) => {
+                        self.adopt(a);
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(%error, "a connection was lost on its way"),
+        }
+    }
+
+    /// Serves a connection that another thread accepted.
+    pub(super) fn adopt(&self, accepted: Accepted) {
+        match TcpStream::from_std(accepted.stream) {
+            Ok(stream) => self.serve(stream, accepted.peer, accepted.listen),
+            Err(error) => tracing::warn!(%error, "a connection was lost on its way"),
+        }
+    }
+
+    fn serve(&self, stream: TcpStream, peer: SocketAddr, listen: Listen) {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a client left at once");
+            return;
+        }
+        let proxy = Proxy {
+            thread: Rc::clone(&self.thread),
+            client: Client {
+                address: Some(peer.ip().to_canonical()),
+                port: listen.address.port(),
+            },
+            body_idle: listen.body,
+        };
+        let service = Hyper(CatchPanic::new(proxy, self.panics.clone()));
+        let counted = Counted::new(self);
+        let mut phase = self.phase.clone();
+        let connection = http1::Builder::new()
+            .preserve_header_case(true)
+            .auto_date_header(false)
+            .max_headers(100)
+            .max_header_size(64 * 1024)
+            .timer(TokioTimer::new())
+            .header_read_timeout(listen.idle)
+            .serve_connection(TokioIo::new(Stream::Tcp(stream)), service)
+            .with_upgrades();
+        tokio::task::spawn_local(async move {
+            let _counted = counted;
+            tokio::pin!(connection);
+            // The connection is polled on after the drain began; waiting for the drain may be
+            // cancelled.
+            let ended = tokio::select! {
+                ended = connection.as_mut() => Some(ended),
+                _ = phase.wait_for(|phase| *phase != Phase::Serving) => None,
+            };
+            let ended = match ended {
+                Some(ended) => ended,
+                None => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
+                tracing::trace!(%error, "a client's connection ended");
+            }
+        });
+    }
+}
+
+/// Counts a connection for as long as it lives.
+struct Counted {
+    loads: Arc<Loads>,
+    number: usize,
+    open: Rc<Cell<usize>>,
+}
+
+impl Counted {
+    fn new(server: &Server) -> Self {
+        let number = server.thread.number;
+        server.loads.open[number].fetch_add(1, Relaxed);
+        server.open.set(server.open.get() + 1);
+        Self {
+            loads: Arc::clone(&server.loads),
+            number,
+            open: Rc::clone(&server.open),
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.loads.open[self.number].fetch_sub(1, Relaxed);
+        self.open.set(self.open.get() - 1);
+    }
+}
+
+fn refuse(stream: &TcpStream) {
+    let text = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n";
+    // The socket is new, so its buffer has room; a client that is gone needs no answer.
+    drop(stream.try_write(text));
+}

@@ -1,0 +1,17 @@
+//! The data plane: one thread a core, each with its own runtime, listener and connections.
+//!
+//! Nothing here awaits anything of `shadow`, `store`, `control` or `admin`.
+
+mod answer;
+mod body;
+mod ending;
+mod listener;
+mod plane;
+mod service;
+mod stack;
+mod upgrade;
+mod upload;
+
+pub use plane::Drained;
+pub use plane::Plane;
+pub use plane::PlaneParts;

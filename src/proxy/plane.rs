@@ -1,0 +1,242 @@
+//! The data-plane threads: started, told to drain, awaited.
+
+use super::listener;
+use super::listener::Accepted;
+use super::listener::Listen;
+use super::listener::Loads;
+use super::listener::Server;
+use super::service::Thread;
+use crate::rules;
+use crate::shadow::Shadow;
+use crate::table::Reader;
+use crate::telemetry::AccessLog;
+use crate::telemetry::Metrics;
+use crate::upstream::Pool;
+use std::cell::Cell;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::sync::watch;
+
+/// How many idle connections to one address are kept, over all threads.
+const IDLE_MAX: usize = 1_024;
+/// How many connections may be on their way from one thread to another.
+const HAND_OVER: usize = 256;
+
+/// How far the data plane is on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Serving,
+    Draining,
+    Ended,
+}
+
+/// What the data plane is made of.
+#[derive(Debug)]
+pub struct PlaneParts {
+    /// Where to listen.
+    pub listen: Vec<rules::Listen>,
+    /// How many threads.
+    pub threads: usize,
+    /// Limits on connections and bodies.
+    pub limits: rules::Limits,
+    /// The table.
+    pub tables: Reader,
+    /// The shadow's queue.
+    pub shadow: Shadow,
+    /// The metrics.
+    pub metrics: Metrics,
+    /// The access log.
+    pub log: AccessLog,
+}
+
+/// The running threads.
+#[derive(Debug)]
+pub struct Plane {
+    threads: Vec<JoinHandle<()>>,
+    phase: watch::Sender<Phase>,
+    loads: Arc<Loads>,
+    addresses: Vec<SocketAddr>,
+}
+
+/// How a drain ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Every connection ended by itself.
+    Clean,
+    /// Some were cut when the time was over.
+    Cut,
+}
+
+impl Plane {
+    /// Binds every address and starts the threads.
+    pub fn start(parts: &PlaneParts) -> io::Result<Self> {
+        let count = parts.threads.max(1);
+        let phase = watch::Sender::new(Phase::Serving);
+        let mut addresses = Vec::new();
+        let mut listeners: Vec<Vec<(std::net::TcpListener, Listen)>> =
+            (0..count).map(|_| Vec::new()).collect();
+        for wanted in &parts.listen {
+            let bound = listener::bind(wanted.address, count).map_err(|error| {
+                let text = format!("cannot listen on {}: {error}", wanted.address);
+                io::Error::new(error.kind(), text)
+            })?;
+            for (thread, socket) in listeners.iter_mut().zip(bound) {
+                let listen = Listen {
+                    address: socket.local_addr()?,
+                    body: wanted.body,
+                    idle: wanted.idle,
+                };
+                if addresses.last() != Some(&listen.address) {
+                    addresses.push(listen.address);
+                }
+                thread.push((socket, listen));
+            }
+        }
+        let (hand_over, adopted): (Vec<_>, Vec<_>) =
+            (0..count).map(|_| mpsc::channel(HAND_OVER)).unzip();
+        let loads = Arc::new(Loads {
+            open: (0..count).map(|_| AtomicUsize::new(0)).collect(),
+            hand_over,
+            limit: parts.limits.connections,
+            refused: parts
+                .metrics
+                .counter("supplant_connections_refused_total", &[]),
+        });
+        let mut threads = Vec::with_capacity(count);
+        for (number, (listeners, adopted)) in listeners.into_iter().zip(adopted).enumerate() {
+            let start = Start {
+                number,
+                count,
+                tables: parts.tables.clone(),
+                shadow: parts.shadow.clone(),
+                metrics: parts.metrics.clone(),
+                log: parts.log.clone(),
+                body_limit: parts.limits.request_body,
+                loads: Arc::clone(&loads),
+                phase: phase.subscribe(),
+            };
+            let named = std::thread::Builder::new().name(format!("data-{number}"));
+            threads.push(named.spawn(move || start.run(listeners, adopted))?);
+        }
+        Ok(Self {
+            threads,
+            phase,
+            loads,
+            addresses,
+        })
+    }
+
+    /// Returns the addresses bound, in the order of the rules.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Returns a reader of how many client connections are open.
+    pub fn open_connections(&self) -> impl Fn() -> usize + Send + Sync + 'static {
+        let loads = Arc::clone(&self.loads);
+        move || loads.open.iter().map(|n| n.load(Relaxed)).sum()
+    }
+
+    /// Stops accepting, lets every connection finish its request for at most `patience`, and waits
+    /// for the threads. Blocks. `force` cuts the patience short.
+    pub fn drain(self, patience: Duration, force: &watch::Receiver<bool>) -> Drained {
+        self.phase.send_replace(Phase::Draining);
+        let deadline = tokio::time::Instant::now() + patience;
+        let open = self.open_connections();
+        // Threads first accept what the kernel has accepted already.
+        crate::clock::pause(Duration::from_millis(20));
+        while open() > 0 && tokio::time::Instant::now() < deadline && !*force.borrow() {
+            crate::clock::pause(Duration::from_millis(5));
+        }
+        let drained = if open() == 0 {
+            Drained::Clean
+        } else {
+            Drained::Cut
+        };
+        self.phase.send_replace(Phase::Ended);
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a data-plane thread panicked");
+            }
+        }
+        drained
+    }
+}
+
+struct Start {
+    number: usize,
+    count: usize,
+    tables: Reader,
+    shadow: Shadow,
+    metrics: Metrics,
+    log: AccessLog,
+    body_limit: Option<u64>,
+    loads: Arc<Loads>,
+    phase: watch::Receiver<Phase>,
+}
+
+impl Start {
+    fn run(
+        self,
+        listeners: Vec<(std::net::TcpListener, Listen)>,
+        adopted: mpsc::Receiver<Accepted>,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build_local(tokio::runtime::LocalOptions::default());
+        match runtime {
+            Ok(runtime) => runtime.block_on(self.serve(listeners, adopted)),
+            Err(error) => tracing::error!(%error, "a data-plane thread could not start"),
+        }
+    }
+
+    async fn serve(
+        self,
+        listeners: Vec<(std::net::TcpListener, Listen)>,
+        mut adopted: mpsc::Receiver<Accepted>,
+    ) {
+        let panics = self.metrics.counter("supplant_panics_total", &["request"]);
+        let thread = Rc::new(Thread {
+            number: self.number,
+            tables: self.tables,
+            shadow: self.shadow,
+            pool: Pool::new(IDLE_MAX.div_ceil(self.count)),
+            log: self.log.sink(),
+            metrics: self.metrics,
+            body_limit: self.body_limit,
+        });
+        let server = Server {
+            thread: Rc::clone(&thread),
+            loads: self.loads,
+            phase: self.phase.clone(),
+            panics,
+            open: Rc::new(Cell::new(0)),
+        };
+        for (socket, listen) in listeners {
+            match TcpListener::from_std(socket) {
+                Ok(listener) => {
+                    tokio::task::spawn_local(server.clone().accept(listener, listen));
+                }
+                Err(error) => tracing::error!(%error, "a listener could not start"),
+            }
+        }
+        let mut phase = self.phase;
+        let mut sweep = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            // Each branch may be cancelled: receiving, ticking and waiting lose nothing.
+            tokio::select! {
+                Some(accepted) = adopted.recv() => server.adopt(accepted),
+                now = sweep.tick() => thread.pool.sweep(now),
+                _ = phase.wait_for(|phase| *phase == Phase::Ended) => break,
+            }
+        }
+    }
+}

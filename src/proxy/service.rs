@@ -1,0 +1,431 @@
+//! One request from head to answer.
+
+use super::answer;
+use super::answer::Refusal;
+use super::body::Body;
+use super::body::IdleTimer;
+use super::ending::Ending;
+use super::ending::Watch;
+use super::stack::Answering;
+use super::upgrade::tunnel;
+use super::upload::Expectation;
+use super::upload::Upload;
+use crate::clock;
+use crate::model::Head;
+use crate::model::NotMirrored;
+use crate::model::Outcome;
+use crate::model::PairId;
+use crate::model::Role;
+use crate::model::Side;
+use crate::model::SliceId;
+use crate::model::Stage;
+use crate::rules;
+use crate::rules::Decision;
+use crate::rules::Mirror;
+use crate::shadow::Shadow;
+use crate::shadow::Tee;
+use crate::table::Excluded;
+use crate::table::Lane;
+use crate::table::Open;
+use crate::table::REFUSED;
+use crate::table::Reader;
+use crate::telemetry::Metrics;
+use crate::telemetry::access::Record;
+use crate::telemetry::access::Sink;
+use crate::telemetry::access::query_names;
+use crate::upstream::Outgoing;
+use crate::upstream::Plan;
+use crate::upstream::Pool;
+use crate::upstream::Progress;
+use crate::upstream::Sent;
+use crate::upstream::head;
+use crate::upstream::head::Client;
+use http::HeaderMap;
+use http::Method;
+use http::Request;
+use http::Response;
+use http::StatusCode;
+use http::header;
+use http::request::Parts;
+use hyper::body::Body as _;
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Context;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What one data-plane thread works with.
+#[derive(Debug)]
+pub(super) struct Thread {
+    pub(super) number: usize,
+    pub(super) tables: Reader,
+    pub(super) shadow: Shadow,
+    pub(super) pool: Pool,
+    pub(super) log: Sink,
+    pub(super) metrics: Metrics,
+    pub(super) body_limit: Option<u64>,
+}
+
+/// Answers one client request. The order of the steps is the contract:
+///
+/// 1. Pin the table. The request sees one set of rules to its end, whatever is published meanwhile.
+/// 2. Decide. Pure: the same head, snapshot and chance give the same decision, which `explain`
+///    prints.
+/// 3. Forward to the primary, streaming. A failure becomes a response here and nowhere else.
+/// 4. Watch the answer go by, if the decision asked for a mirror.
+///
+/// Nothing here waits for the mirror, and no failure of it can reach the client: the shadow is
+/// offered a copy when the answer has ended, and drops it when it has no room.
+#[derive(Clone, Debug)]
+pub(super) struct Proxy {
+    pub(super) thread: Rc<Thread>,
+    pub(super) client: Client,
+    /// How long a client's body may stand still.
+    pub(super) body_idle: Duration,
+}
+
+impl tower::Service<Request<Incoming>> for Proxy {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Answering {
+        let proxy = self.clone();
+        Box::pin(async move { Ok(proxy.answer(request).await) })
+    }
+}
+
+/// What of a request goes on: its head, its body, and its wish to become something else.
+struct Asking {
+    parts: Parts,
+    body: Incoming,
+    upgrade: Option<OnUpgrade>,
+}
+
+impl Proxy {
+    async fn answer(&self, mut request: Request<Incoming>) -> Response<Body> {
+        let arrived = Instant::now();
+        let table = self.thread.tables.pin();
+        let upgrade =
+            head::wants_upgrade(request.headers()).then(|| hyper::upgrade::on(&mut request));
+        let (parts, body) = request.into_parts();
+        let chance = clock::chance();
+        if parts.method == Method::CONNECT {
+            return self.refuse(table.lane(None), Refusal::Connect);
+        }
+        let decision = match rules::decide(&table.snapshot, &self.head(&parts), chance, &mut ()) {
+            Ok(decision) => decision,
+            Err(rules::Refused::Path) => return self.refuse(table.lane(None), Refusal::Path),
+        };
+        let lane = Arc::clone(table.lane(decision.slice));
+        drop(table);
+        if self.is_too_large(&parts.headers) {
+            return self.refuse(&lane, Refusal::Body);
+        }
+        let (open, watched) = self.count(&lane, &decision, &parts, arrived);
+        let id = PairId(chance);
+        let record = self.record(&lane, &decision, &parts, id, open.is_some());
+        let side = decision.primary;
+        let method = parts.method.clone();
+        let thread = Rc::clone(&self.thread);
+        let mut ending =
+            Ending::new(thread, lane, id, side, method, arrived, open, None, record);
+        let asking = Asking {
+            parts,
+            body,
+            upgrade,
+        };
+        match self.forward(&mut ending, asking, &decision, watched).await {
+            Ok(answer) => self.relay(ending, answer),
+            Err(kind) => {
+                let response = answer::failed(kind);
+                ending.failed(kind);
+                ending.answered_by_us(response.status().as_u16());
+                response
+            }
+        }
+    }
+
+    fn head<'a>(&self, parts: &'a Parts) -> Head<'a> {
+        Head {
+            method: &parts.method,
+            path: parts.uri.path(),
+            query: parts.uri.query(),
+            host: head::host(parts),
+            headers: &parts.headers,
+            client: self.client.address,
+        }
+    }
+
+    fn is_too_large(&self, headers: &HeaderMap) -> bool {
+        let Some(limit) = self.thread.body_limit else {
+            return false;
+        };
+        let length = headers.get(header::CONTENT_LENGTH);
+        let length = length.and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+        length.is_some_and(|length| length > limit)
+    }
+
+    /// Counts the request, and returns whether it is watched: its outcome is open, or legacy is to
+    /// be asked again for its own sake.
+    fn count(
+        &self,
+        lane: &Arc<Lane>,
+        decision: &Decision,
+        parts: &Parts,
+        now: Instant,
+    ) -> (Option<Open>, bool) {
+        let tally = lane.tally();
+        if decision.position.stage() == Stage::Retired && decision.primary == Side::Legacy {
+            tally.retired_hit();
+        }
+        match decision.mirror {
+            Mirror::Copy if lane.copy_passes(now) => (Some(tally.open()), true),
+            Mirror::Copy => {
+                tally.ended(Outcome::SampledOut);
+                (None, false)
+            }
+            Mirror::ControlOnly => {
+                tally.ended(Outcome::NotMirrored(NotMirrored::Stage));
+                (None, lane.copy_passes(now))
+            }
+            Mirror::Ended(outcome) => {
+                tally.ended(outcome);
+                if outcome.reason() == "excluded" {
+                    let known = lane.known();
+                    let endpoint = known.endpoint(parts.method.as_str(), parts.uri.path());
+                    lane.notes().excluded(&endpoint, Excluded::Rule);
+                }
+                (None, false)
+            }
+        }
+    }
+
+    fn refuse(&self, lane: &Lane, why: Refusal) -> Response<Body> {
+        lane.tally().ended(REFUSED);
+        let name = "supplant_requests_refused_total";
+        self.thread.metrics.counter(name, &[why.as_str()]).inc();
+        let response = why.response();
+        if self.thread.log.is_on() {
+            tracing::debug!(reason = why.as_str(), "a request was refused");
+        }
+        response
+    }
+
+    async fn forward(
+        &self,
+        ending: &mut Ending,
+        asking: Asking,
+        decision: &Decision,
+        watched: bool,
+    ) -> Result<Answered, crate::upstream::ErrorKind> {
+        let Asking {
+            parts,
+            body,
+            upgrade,
+        } = asking;
+        let backend = Arc::clone(ending.lane.backend(ending.side));
+        let timeouts = &backend.config().timeouts;
+        let has_body = !body.is_end_stream();
+        let limit = ending.lane.slice().map_or(0, |s| s.shadow.body_limit);
+        let memory = self.thread.shadow.memory();
+        let request_tee =
+            (watched && has_body).then(|| Rc::new(RefCell::new(Tee::new(limit, memory))));
+        let mut body = Some(body);
+        let progress = has_body.then(|| Progress::new(ending.arrived));
+        ending.upload.clone_from(&progress);
+        let mut make = || {
+            let body = body.take().filter(|_| has_body);
+            let upload = body.zip(progress.clone());
+            self.outgoing(&parts, upload, request_tee.clone())
+        };
+        let plan = Plan {
+            repeatable: !has_body && is_safe(&parts.method),
+            progress: progress.as_ref(),
+            response: timeouts.response,
+        };
+        let sent = self.thread.pool.send(&backend, plan, &mut make).await;
+        let sent = sent.map_err(|error| {
+            tracing::debug!(side = %ending.side, error = %Chain(&error), "no answer");
+            error.kind
+        })?;
+        if watched {
+            ending.watch = Some(Box::new(Watch {
+                parts,
+                client: self.client,
+                at: clock::now(),
+                draws: decision.draws,
+                body: request_tee,
+                tee: Some(Tee::new(limit, memory)),
+                headers: HeaderMap::new(),
+                trailers: None,
+                streams: false,
+            }));
+        }
+        Ok(Answered {
+            sent,
+            upgrade,
+            idle: timeouts.idle,
+        })
+    }
+
+    fn outgoing(
+        &self,
+        parts: &Parts,
+        upload: Option<(Incoming, Progress)>,
+        tee: Option<Rc<RefCell<Tee>>>,
+    ) -> Request<Outgoing> {
+        let Some((inner, progress)) = upload else {
+            return head::request(parts, self.client, Role::Served, Outgoing::Empty);
+        };
+        let expects = parts
+            .headers
+            .get(header::EXPECT)
+            .is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        let (expectation, accept) = if expects {
+            let (gate, accept) = Expectation::new();
+            (Some(gate), Some(accept))
+        } else {
+            (None, None)
+        };
+        let upload = Upload {
+            inner,
+            progress,
+            idle: IdleTimer::new(self.body_idle),
+            left: self.thread.body_limit,
+            expectation,
+            tee,
+        };
+        let body = Outgoing::Streamed(Box::pin(upload));
+        let mut request = head::request(parts, self.client, Role::Served, body);
+        if let Some(accept) = accept {
+            let accept = std::sync::Mutex::new(Some(accept));
+            hyper::ext::on_informational(&mut request, move |informed| {
+                let mut accept = accept
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner);
+                if informed.status() == StatusCode::CONTINUE
+                    && let Some(accept) = accept.take()
+                {
+                    // The body is gone when nobody waits for it any more.
+                    drop(accept.send(()));
+                }
+            });
+        }
+        request
+    }
+
+    /// Turns a side's answer into the client's.
+    fn relay(&self, mut ending: Ending, answered: Answered) -> Response<Body> {
+        let Answered {
+            sent,
+            upgrade,
+            idle,
+        } = answered;
+        let mut response = sent.response;
+        let times = (sent.sent_at, sent.head_at, sent.connect);
+        let status = response.status();
+        let switching = status == StatusCode::SWITCHING_PROTOCOLS;
+        let lease = (!switching).then_some(sent.lease);
+        ending.head(status.as_u16(), times, response.headers(), lease);
+        if switching {
+            let Some(client) = upgrade else {
+                // Nobody asked for another protocol.
+                ending.failed(crate::upstream::ErrorKind::Malformed);
+                ending.answered_by_us(StatusCode::BAD_GATEWAY.as_u16());
+                return answer::failed(crate::upstream::ErrorKind::Malformed);
+            };
+            let side = hyper::upgrade::on(&mut response);
+            tokio::task::spawn_local(async move {
+                tunnel(client, side, idle).await;
+                ending.completed();
+            });
+            let (mut parts, _) = response.into_parts();
+            parts.headers = head::switching_fields(parts.headers);
+            return Response::from_parts(parts, Body::empty());
+        }
+        let (mut parts, body) = response.into_parts();
+        parts.headers = head::response_fields(parts.headers);
+        parts.version = http::Version::HTTP_11;
+        Response::from_parts(parts, Body::relayed(body, idle, ending))
+    }
+
+    fn record(
+        &self,
+        lane: &Lane,
+        decision: &Decision,
+        parts: &Parts,
+        id: PairId,
+        pending: bool,
+    ) -> Option<Box<Record>> {
+        if !self.thread.log.is_on() {
+            return None;
+        }
+        let mirror = match decision.mirror {
+            Mirror::Copy if pending => "pending",
+            Mirror::Copy => "sampled_out",
+            Mirror::ControlOnly => "not_mirrored",
+            Mirror::Ended(outcome) => outcome.name(),
+        };
+        let text = |name| Some(parts.headers.get(name)?.to_str().ok()?.to_owned());
+        let trace = text("traceparent").and_then(|t| t.split('-').nth(1).map(str::to_owned));
+        Some(Box::new(Record {
+            at: clock::now(),
+            id,
+            trace,
+            client: self.client.address,
+            method: parts.method.clone(),
+            host: head::host(parts).map(str::to_owned),
+            path: parts.uri.path().to_owned(),
+            query: parts.uri.query().map(query_names),
+            slice: SliceId::clone(lane.id()),
+            stage: decision.position.stage(),
+            side: decision.primary,
+            reason: decision.reason.as_str(),
+            mirror,
+            status: 0,
+            bytes: 0,
+            aborted: false,
+            error: None,
+            queue_us: 0,
+            connect_us: 0,
+            first_byte_us: 0,
+            total_us: 0,
+        }))
+    }
+}
+
+/// An answer that is on its way.
+struct Answered {
+    sent: Sent,
+    upgrade: Option<OnUpgrade>,
+    idle: Duration,
+}
+
+fn is_safe(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+/// Writes an error with its causes, on one line.
+struct Chain<'a>(&'a dyn std::error::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}

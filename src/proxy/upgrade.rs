@@ -1,0 +1,95 @@
+//! WebSocket and other tunnels: bytes both ways, until one side ends or all is silent for too long.
+
+use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Context;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+use tokio::io::ReadBuf;
+use tokio::time::Instant;
+
+/// Joins a client and a side once both have become something else.
+pub(super) async fn tunnel(client: OnUpgrade, side: OnUpgrade, idle: Duration) {
+    let (client, side) = match tokio::try_join!(client, side) {
+        Ok(both) => both,
+        Err(error) => {
+            tracing::debug!(%error, "an upgrade did not come about");
+            return;
+        }
+    };
+    let moved = Rc::new(Cell::new(Instant::now()));
+    let mut client = Watched::new(client, &moved);
+    let mut side = Watched::new(side, &moved);
+    // Both branches may be cancelled: when one ends, the tunnel is over.
+    tokio::select! {
+        done = tokio::io::copy_bidirectional(&mut client, &mut side) => {
+            if let Err(error) = done {
+                tracing::debug!(%error, "a tunnel ended");
+            }
+        }
+        () = silence(&moved, idle) => tracing::debug!("a silent tunnel was closed"),
+    }
+}
+
+async fn silence(moved: &Cell<Instant>, idle: Duration) {
+    loop {
+        let due = moved.get() + idle;
+        tokio::time::sleep_until(due).await;
+        if moved.get() + idle <= due {
+            return;
+        }
+    }
+}
+
+struct Watched {
+    inner: TokioIo<Upgraded>,
+    moved: Rc<Cell<Instant>>,
+}
+
+impl Watched {
+    fn new(inner: Upgraded, moved: &Rc<Cell<Instant>>) -> Self {
+        Self {
+            inner: TokioIo::new(inner),
+            moved: Rc::clone(moved),
+        }
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let done = Pin::new(&mut self.inner).poll_read(cx, buf);
+        if done.is_ready() {
+            self.moved.set(Instant::now());
+        }
+        done
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,191 @@
+//! One call of a side on a shadow thread: sent, captured, measured, under its own deadline.
+
+use super::job::Asked;
+use super::job::Job;
+use super::memory::Held;
+use super::memory::Memory;
+use super::tee::Tee;
+use crate::compare::Answer;
+use crate::compare::CapturedBody;
+use crate::model::Role;
+use crate::model::Side;
+use crate::upstream::ErrorKind;
+use crate::upstream::Outgoing;
+use crate::upstream::Plan;
+use crate::upstream::Pool;
+use crate::upstream::Sent;
+use crate::upstream::head;
+use http::Method;
+use http_body::Body;
+use std::pin::Pin;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How late a thread may notice that a deadline has passed before the delay is called its own.
+const LATE: Duration = Duration::from_millis(100);
+
+/// An answer to a copy.
+#[derive(Debug)]
+pub(super) struct Called {
+    pub(super) answer: Answer,
+    /// From the request sent to the head of the answer.
+    pub(super) first_byte: Duration,
+    /// From the request sent to the end of the answer.
+    pub(super) took: Duration,
+    /// Whether it came on a connection that had been used before.
+    pub(super) warm: bool,
+    pub(super) held: Held,
+}
+
+/// Why there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failed {
+    /// No complete HTTP answer.
+    Error(ErrorKind),
+    /// The deadline passed.
+    Timeout,
+    /// No memory to keep it.
+    Memory,
+    /// Our own fault.
+    Local,
+}
+
+/// How much of an answer is kept, and how far its length is counted beyond that.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keep {
+    pub(super) limit: u64,
+    /// Reading stops once this many bytes came by.
+    pub(super) count_to: u64,
+}
+
+/// Sends a copy and captures the answer.
+pub(super) async fn call(
+    pool: &Pool,
+    job: &Job,
+    side: Side,
+    role: Role,
+    keep: Keep,
+    memory: &Memory,
+) -> Result<Called, Failed> {
+    let backend = job.lane.backend(side);
+    let slice = job.lane.slice().ok_or(Failed::Local)?;
+    let response = backend.config().timeouts.response;
+    let patience = slice.shadow.timeout.max(job.took * 2).min(response);
+    let asked = &job.asked;
+    let plan = Plan {
+        repeatable: asked.body.is_empty(),
+        progress: None,
+        response: patience,
+    };
+    let connect = backend.config().timeouts.connect;
+    let deadline = Instant::now() + connect + patience;
+    let whole = async {
+        let sent = pool
+            .send(backend, plan, &mut || copy_of(asked, role))
+            .await
+            .map_err(|error| match error.kind {
+                ErrorKind::Local => Failed::Local,
+                ErrorKind::ResponseTimeout => Failed::Timeout,
+                kind => Failed::Error(kind),
+            })?;
+        let status = sent.response.status().as_u16();
+        let first_byte = sent.head_at.duration_since(sent.sent_at);
+        job.lane.observe_head(side, role, status, first_byte);
+        let deadline = sent.sent_at + patience;
+        match tokio::time::timeout_at(deadline, capture(sent, &asked.parts.method, keep, memory))
+            .await
+        {
+            Ok(done) => done,
+            Err(_) => Err(timed_out(deadline)),
+        }
+    };
+    let done = match tokio::time::timeout_at(deadline, whole).await {
+        Ok(done) => done,
+        Err(_) => Err(timed_out(deadline)),
+    };
+    match &done {
+        Ok(called) => job.lane.observe_end(side, role, called.took),
+        Err(failed) => job.lane.observe_error(side, role, failed.as_str()),
+    }
+    done
+}
+
+fn timed_out(deadline: Instant) -> Failed {
+    if Instant::now().duration_since(deadline) > LATE {
+        Failed::Local
+    } else {
+        Failed::Timeout
+    }
+}
+
+impl Failed {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Error(kind) => kind.as_str(),
+            Self::Timeout => "timeout",
+            Self::Memory => "memory",
+            Self::Local => "local",
+        }
+    }
+}
+
+fn copy_of(asked: &Asked, role: Role) -> http::Request<Outgoing> {
+    let body = Outgoing::whole(asked.body.clone());
+    head::request(&asked.parts, asked.client, role, body)
+}
+
+async fn capture(
+    sent: Sent,
+    method: &Method,
+    keep: Keep,
+    memory: &Memory,
+) -> Result<Called, Failed> {
+    let (parts, mut body) = sent.response.into_parts();
+    let mut tee = Tee::new(keep.limit, memory);
+    let mut trailers = None;
+    let mut complete = true;
+    while let Some(frame) = next_frame(&mut body).await {
+        let frame = frame.map_err(|_| Failed::Error(ErrorKind::Closed))?;
+        match frame.into_data() {
+            Ok(data) => tee.push(&data),
+            Err(frame) => trailers = frame.into_trailers().ok(),
+        }
+        if tee.len() > keep.count_to {
+            complete = body.is_end_stream();
+            break;
+        }
+    }
+    let now = Instant::now();
+    let took = now.duration_since(sent.sent_at);
+    if complete {
+        sent.lease.give_back(now);
+    }
+    let (captured, held) = tee.finish(complete).ok_or(Failed::Memory)?;
+    Ok(Called {
+        answer: Answer {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            body: by_rule(captured, method, parts.status.as_u16()),
+            trailers,
+        },
+        first_byte: sent.head_at.duration_since(sent.sent_at),
+        took,
+        warm: sent.connect.is_zero(),
+        held,
+    })
+}
+
+/// HEAD, 204 and 304 have no body by rule (RFC 9110 section 6.4.1).
+pub(crate) fn by_rule(body: CapturedBody, method: &Method, status: u16) -> CapturedBody {
+    if method == Method::HEAD || status == 204 || status == 304 {
+        CapturedBody::Absent
+    } else {
+        body
+    }
+}
+
+async fn next_frame<B: Body + Unpin>(
+    body: &mut B,
+) -> Option<Result<http_body::Frame<B::Data>, B::Error>> {
+    std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await
+}

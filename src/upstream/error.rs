@@ -1,0 +1,126 @@
+//! Why a side gave no complete answer.
+
+use std::io;
+use thiserror::Error;
+
+/// What went wrong, for those who branch on it and for the label `error_type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// The backend has no address: its name does not resolve.
+    NoAddress,
+    /// No connection could be made.
+    Connect,
+    /// No connection could be made in time.
+    ConnectTimeout,
+    /// A failure of our own: no descriptor, no port, no memory.
+    Local,
+    /// No head came in time.
+    ResponseTimeout,
+    /// The connection ended before the answer was whole.
+    Closed,
+    /// What came is not HTTP.
+    Malformed,
+    /// The body stood still for too long.
+    Idle,
+    /// The client's own body failed or stood still.
+    Client,
+    /// The client's body is over the limit.
+    TooLarge,
+}
+
+impl ErrorKind {
+    /// Returns the token for labels and the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoAddress => "no_address",
+            Self::Connect => "connect",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::Local => "local",
+            Self::ResponseTimeout => "response_timeout",
+            Self::Closed => "closed",
+            Self::Malformed => "malformed",
+            Self::Idle => "idle",
+            Self::Client => "client",
+            Self::TooLarge => "too_large",
+        }
+    }
+}
+
+/// A failed call of a side.
+#[derive(Debug, Error)]
+#[error("{}", self.sentence())]
+pub struct Error {
+    /// What went wrong.
+    pub kind: ErrorKind,
+    #[source]
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// Makes an error without a cause.
+    pub fn new(kind: ErrorKind) -> Self {
+        Self { kind, source: None }
+    }
+
+    /// Makes an error with its cause.
+    pub fn with(
+        kind: ErrorKind,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self {
+            kind,
+            source: Some(source.into()),
+        }
+    }
+
+    /// Sorts a failure to connect into ours and theirs.
+    pub(crate) fn connecting(error: io::Error) -> Self {
+        let ours = matches!(
+            error.kind(),
+            io::ErrorKind::AddrNotAvailable | io::ErrorKind::OutOfMemory
+        ) || error.raw_os_error().is_some_and(|code| {
+            code == rustix::io::Errno::MFILE.raw_os_error()
+                || code == rustix::io::Errno::NFILE.raw_os_error()
+                || code == rustix::io::Errno::NOBUFS.raw_os_error()
+        });
+        let kind = if ours {
+            ErrorKind::Local
+        } else {
+            ErrorKind::Connect
+        };
+        Self::with(kind, error)
+    }
+
+    /// Sorts a failure that hyper reports on a connection that was made.
+    pub(crate) fn speaking(error: hyper::Error) -> Self {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+        while let Some(current) = cause {
+            if let Some(ours) = current.downcast_ref::<Self>() {
+                let kind = ours.kind;
+                return Self::with(kind, error);
+            }
+            cause = current.source();
+        }
+        let kind = if error.is_parse() {
+            ErrorKind::Malformed
+        } else {
+            ErrorKind::Closed
+        };
+        Self::with(kind, error)
+    }
+
+    fn sentence(&self) -> &'static str {
+        match self.kind {
+            ErrorKind::NoAddress => "the backend has no address to connect to",
+            ErrorKind::Connect => "no connection to the backend",
+            ErrorKind::ConnectTimeout => "no connection to the backend in time",
+            ErrorKind::Local => "no connection to the backend for want of our own resources",
+            ErrorKind::ResponseTimeout => "no answer from the backend in time",
+            ErrorKind::Closed => "the backend closed before its answer was whole",
+            ErrorKind::Malformed => "the backend's answer is not HTTP",
+            ErrorKind::Idle => "the body stood still for too long",
+            ErrorKind::Client => "the client's body did not arrive",
+            ErrorKind::TooLarge => "the client's body is over the limit",
+        }
+    }
+}

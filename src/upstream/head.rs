@@ -1,0 +1,321 @@
+//! What changes in a head on its way (RFC 9110 section 7.6). Pure.
+//!
+//! Fields are copied into a new map instead of being removed from the old one, because
+//! `HeaderMap::remove` moves the last field into the gap and so changes the order.
+
+use crate::model::Role;
+use http::HeaderMap;
+use http::HeaderName;
+use http::HeaderValue;
+use http::Request;
+use http::Uri;
+use http::header;
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use std::net::IpAddr;
+
+/// The field that marks a copy: it names the role of the call.
+pub const ROLE: HeaderName = HeaderName::from_static("supplant-role");
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+
+/// What a client's connection says about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Client {
+    /// Its address; none on a socket file.
+    pub address: Option<IpAddr>,
+    /// The port it connected to.
+    pub port: u16,
+}
+
+/// Returns the host that a request asks for: of an absolute target, otherwise of its `Host`.
+pub fn host(parts: &Parts) -> Option<&str> {
+    match parts.uri.authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => parts.headers.get(header::HOST)?.to_str().ok(),
+    }
+}
+
+/// Returns whether a request asks to become another protocol that may be tunnelled.
+pub fn wants_upgrade(headers: &HeaderMap) -> bool {
+    let upgrade = headers.get(header::UPGRADE);
+    let named = upgrade.is_some_and(|u| !u.as_bytes().eq_ignore_ascii_case(b"h2c"));
+    named && tokens(headers).any(|t| t.eq_ignore_ascii_case("upgrade"))
+}
+
+/// Makes the request that a side gets, without its body.
+///
+/// The target goes in origin form with its raw bytes unchanged; `Host` stays. Framing is left to
+/// the connection, which writes it from the body. `role` marks copies; a served request keeps a
+/// `Supplant-Role` that it came with.
+pub fn request<B>(parts: &Parts, client: Client, role: Role, body: B) -> Request<B> {
+    let mut out = Request::new(body);
+    *out.method_mut() = parts.method.clone();
+    *out.uri_mut() = origin_form(&parts.uri);
+    *out.headers_mut() = request_fields(parts, client, role);
+    *out.extensions_mut() = parts.extensions.clone();
+    out
+}
+
+fn origin_form(uri: &Uri) -> Uri {
+    if uri.scheme().is_none() && uri.authority().is_none() {
+        return uri.clone();
+    }
+    let target = uri
+        .path_and_query()
+        .cloned()
+        .unwrap_or_else(|| PathAndQuery::from_static("/"));
+    Uri::from(target)
+}
+
+fn request_fields(parts: &Parts, client: Client, role: Role) -> HeaderMap {
+    let upgrading = wants_upgrade(&parts.headers);
+    let mut out = HeaderMap::with_capacity(parts.headers.len() + 6);
+    let nominated = Nominated::of(&parts.headers);
+    for (name, value) in &parts.headers {
+        if is_hop_by_hop(name) {
+            if name == header::TE && tokens_of(value).any(|t| t.eq_ignore_ascii_case("trailers")) {
+                out.insert(header::TE, HeaderValue::from_static("trailers"));
+            }
+            continue;
+        }
+        let ours = is_forwarding(name) || *name == header::CONTENT_LENGTH;
+        if ours || (*name == ROLE && role != Role::Served) {
+            continue;
+        }
+        if !is_identity(name) && nominated.has(name) {
+            continue;
+        }
+        out.append(name, value.clone());
+    }
+    if out.contains_key(header::TE) {
+        out.insert(header::CONNECTION, HeaderValue::from_static("TE"));
+    }
+    if upgrading {
+        out.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        if let Some(protocol) = parts.headers.get(header::UPGRADE) {
+            out.insert(header::UPGRADE, protocol.clone());
+        }
+    }
+    if let Some(authority) = parts.uri.authority()
+        && let Ok(value) = HeaderValue::from_str(authority.as_str())
+    {
+        // RFC 9112 section 3.2.2: an absolute target replaces the Host that came with it.
+        out.insert(header::HOST, value);
+    }
+    add_forwarding(&mut out, client);
+    if role != Role::Served {
+        out.insert(ROLE, HeaderValue::from_static(role.as_str()));
+    }
+    out
+}
+
+fn add_forwarding(out: &mut HeaderMap, client: Client) {
+    if let Some(address) = client.address {
+        let mut text = written(address);
+        if let Ok(value) = HeaderValue::from_maybe_shared(text.split().freeze()) {
+            out.insert(FORWARDED_FOR, value);
+        }
+    }
+    out.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+    if let Some(host) = out.get(header::HOST).cloned() {
+        out.insert(FORWARDED_HOST, host);
+    }
+    out.insert(FORWARDED_PORT, HeaderValue::from(client.port));
+    out.append(header::VIA, HeaderValue::from_static("1.1 supplant"));
+}
+
+fn written(address: IpAddr) -> bytes::BytesMut {
+    use std::fmt::Write;
+    let mut text = bytes::BytesMut::with_capacity(45);
+    // Writing to memory cannot fail.
+    write!(text, "{address}").expect("an address is at most 45 characters");
+    text
+}
+
+/// Returns the fields of an answer as the client gets them.
+///
+/// Hop-by-hop fields and those nominated by `Connection` are dropped; a `Content-Length` stays,
+/// which the connection has checked against the body.
+pub fn response_fields(headers: HeaderMap) -> HeaderMap {
+    if !headers.keys().any(is_hop_by_hop) {
+        return headers;
+    }
+    let nominated = Nominated::of(&headers);
+    let mut out = HeaderMap::with_capacity(headers.len());
+    for (name, value) in &headers {
+        let framing = *name == header::CONTENT_LENGTH;
+        if !is_hop_by_hop(name) && (framing || !nominated.has(name)) {
+            out.append(name, value.clone());
+        }
+    }
+    out
+}
+
+/// Returns the fields of a 101 as the client gets them: its upgrade stays.
+pub fn switching_fields(headers: HeaderMap) -> HeaderMap {
+    let protocol = headers.get(header::UPGRADE).cloned();
+    let mut out = response_fields(headers);
+    if let Some(protocol) = protocol {
+        out.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        out.insert(header::UPGRADE, protocol);
+    }
+    out
+}
+
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    // Standard names are compared as small numbers, so this costs little for each field.
+    *name == header::CONNECTION
+        || *name == header::TRANSFER_ENCODING
+        || *name == header::UPGRADE
+        || *name == header::TE
+        || *name == header::PROXY_AUTHENTICATE
+        || *name == header::PROXY_AUTHORIZATION
+        || *name == KEEP_ALIVE
+        || name.as_str().starts_with("proxy-")
+}
+
+fn is_forwarding(name: &HeaderName) -> bool {
+    *name == header::FORWARDED || name.as_str().starts_with("x-forwarded-")
+}
+
+/// Fields that a client may not take away by naming them in `Connection`.
+fn is_identity(name: &HeaderName) -> bool {
+    *name == header::HOST
+        || *name == header::AUTHORIZATION
+        || *name == header::COOKIE
+        || *name == header::CONTENT_TYPE
+}
+
+struct Nominated<'a>(Option<&'a HeaderMap>);
+
+impl<'a> Nominated<'a> {
+    fn of(headers: &'a HeaderMap) -> Self {
+        // `close` and `keep-alive` name no field of interest, and are what nearly everybody sends.
+        let plain = tokens(headers).all(|t| {
+            t.eq_ignore_ascii_case("close")
+                || t.eq_ignore_ascii_case("keep-alive")
+                || t.eq_ignore_ascii_case("upgrade")
+        });
+        Self((!plain).then_some(headers))
+    }
+
+    fn has(&self, name: &HeaderName) -> bool {
+        self.0
+            .is_some_and(|h| tokens(h).any(|t| t.eq_ignore_ascii_case(name.as_str())))
+    }
+}
+
+fn tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers
+        .get_all(header::CONNECTION)
+        .into_iter()
+        .flat_map(tokens_of)
+}
+
+fn tokens_of(value: &HeaderValue) -> impl Iterator<Item = &str> {
+    value.to_str().unwrap_or("").split(',').map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLIENT: Client = Client {
+        address: Some(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7))),
+        port: 8080,
+    };
+
+    fn forwarded(fields: &[(&str, &str)]) -> HeaderMap {
+        let mut builder = Request::builder().uri("/a?b=c");
+        for (name, value) in fields {
+            builder = builder.header(*name, *value);
+        }
+        let (parts, ()) = builder.body(()).unwrap().into_parts();
+        request(&parts, CLIENT, Role::Served, ()).into_parts().0.headers
+    }
+
+    #[test]
+    fn hop_by_hop_fields_and_those_they_name_end_here() {
+        let out = forwarded(&[
+            ("connection", "keep-alive, X-Secret"),
+            ("keep-alive", "timeout=5"),
+            ("x-secret", "1"),
+            ("proxy-authorization", "Basic x"),
+            ("te", "gzip"),
+            ("transfer-encoding", "chunked"),
+            ("x-kept", "2"),
+        ]);
+        let names: Vec<_> = out.keys().map(HeaderName::as_str).collect();
+        let ours = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-port", "via"];
+        assert_eq!(names, [&["x-kept"][..], &ours[..]].concat());
+    }
+
+    #[test]
+    fn a_client_cannot_name_identity_away() {
+        let out = forwarded(&[
+            ("connection", "authorization, cookie, host, x-forwarded-for"),
+            ("host", "a.example"),
+            ("authorization", "Bearer x"),
+            ("cookie", "a=b"),
+        ]);
+        for name in ["authorization", "cookie", "host", "x-forwarded-for"] {
+            assert!(out.contains_key(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn forwarding_fields_of_a_client_are_replaced() {
+        let out = forwarded(&[
+            ("host", "a.example"),
+            ("x-forwarded-for", "203.0.113.9"),
+            ("x-forwarded-user", "root"),
+            ("forwarded", "for=203.0.113.9"),
+        ]);
+        assert_eq!(out["x-forwarded-for"], "192.0.2.7");
+        assert_eq!(out["x-forwarded-host"], "a.example");
+        assert!(!out.contains_key("forwarded") && !out.contains_key("x-forwarded-user"));
+    }
+
+    #[test]
+    fn trailers_may_be_announced_and_nothing_else_in_te() {
+        assert_eq!(forwarded(&[("te", "gzip, trailers")])["te"], "trailers");
+    }
+
+    #[test]
+    fn an_absolute_target_goes_in_origin_form_and_names_the_host() {
+        let (parts, ()) = Request::builder()
+            .uri("http://b.example:81/x?y")
+            .header("host", "a.example")
+            .body(())
+            .unwrap()
+            .into_parts();
+        let out = request(&parts, CLIENT, Role::Served, ());
+        assert_eq!(out.uri(), "/x?y");
+        assert_eq!(out.headers()["host"], "b.example:81");
+    }
+
+    #[test]
+    fn copies_are_marked_and_a_served_request_keeps_the_mark_it_came_with() {
+        let (parts, ()) = Request::builder()
+            .header("supplant-role", "control")
+            .body(())
+            .unwrap()
+            .into_parts();
+        let role = |role| request(&parts, CLIENT, role, ()).headers()["supplant-role"].clone();
+        assert_eq!(role(Role::Shadow), "shadow");
+        assert_eq!(role(Role::Served), "control");
+    }
+
+    #[test]
+    fn an_upgrade_passes_and_h2c_does_not() {
+        let out = forwarded(&[("connection", "Upgrade"), ("upgrade", "websocket")]);
+        assert_eq!(out["upgrade"], "websocket");
+        let out = forwarded(&[("connection", "Upgrade"), ("upgrade", "h2c")]);
+        assert!(!out.contains_key("upgrade") && !out.contains_key("connection"));
+    }
+}

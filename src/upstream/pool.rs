@@ -1,0 +1,327 @@
+//! Kept connections of one thread, and what may be sent again.
+//!
+//! A request without a body and with a safe method is sent once more on a fresh connection when a
+//! kept one closes under it (RFC 9110 section 9.2.2). Every other request takes a fresh connection
+//! or one that was idle for less than a second, and once a byte of it may have left it is never
+//! sent twice. What hyper hands back unsent may always be sent again.
+
+use super::Backend;
+use super::body::Outgoing;
+use super::body::Progress;
+use super::connect::Address;
+use super::connect::Stream;
+use super::error::Error;
+use super::error::ErrorKind;
+use http::Request;
+use http::Response;
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+type Sender = http1::SendRequest<Outgoing>;
+
+/// How long a connection may have been idle to carry a request that must not be sent twice.
+const FRESH_ENOUGH: Duration = Duration::from_secs(1);
+
+/// How many turns of the scheduler a kept connection gets to become ready.
+const TURNS: usize = 3;
+
+/// How often a request that was never written is tried on other connections.
+const UNSENT_TRIES: usize = 8;
+
+#[derive(Debug)]
+struct Idle {
+    sender: Sender,
+    since: Instant,
+}
+
+#[derive(Debug)]
+struct Target {
+    address: Address,
+    keepalive: Duration,
+    idle: RefCell<VecDeque<Idle>>,
+}
+
+/// The kept connections of one thread.
+#[derive(Debug)]
+pub struct Pool {
+    backends: RefCell<Vec<Vec<Rc<Target>>>>,
+    idle_max: usize,
+}
+
+/// How a request is to be sent.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    /// Safe and without a body: may be sent again on a fresh connection.
+    pub repeatable: bool,
+    /// How far the body has come; none if there is no streamed body.
+    pub progress: Option<&'a Progress>,
+    /// From the last byte of the request to the head of the answer.
+    pub response: Duration,
+}
+
+/// An answer's head, and the connection it came on.
+#[derive(Debug)]
+pub struct Sent {
+    /// The answer.
+    pub response: Response<Incoming>,
+    /// The connection, to be given back when the body has ended.
+    pub lease: Lease,
+    /// Time spent connecting; zero on a kept connection.
+    pub connect: Duration,
+    /// When the request was handed to the connection.
+    pub sent_at: Instant,
+    /// When the head of the answer was here.
+    pub head_at: Instant,
+}
+
+/// A connection in use. Dropping it closes the connection.
+#[derive(Debug)]
+pub struct Lease {
+    sender: Sender,
+    target: Rc<Target>,
+    idle_max: usize,
+}
+
+impl Lease {
+    /// Keeps the connection for the next request; only for an answer that ended whole.
+    pub fn give_back(self, now: Instant) {
+        if self.sender.is_closed() {
+            return;
+        }
+        let mut idle = self.target.idle.borrow_mut();
+        if idle.len() >= self.idle_max {
+            idle.pop_front();
+        }
+        idle.push_back(Idle {
+            sender: self.sender,
+            since: now,
+        });
+    }
+}
+
+enum Tried {
+    Answered(Box<Sent>),
+    Unsent(Request<Outgoing>, Error),
+    Failed(Error),
+}
+
+impl Pool {
+    /// Makes a pool that keeps at most `idle_max` connections to each address.
+    pub fn new(idle_max: usize) -> Self {
+        Self {
+            backends: RefCell::default(),
+            idle_max: idle_max.max(1),
+        }
+    }
+
+    /// Sends a request to one of a backend's addresses, in turn, and waits for the answer's head.
+    ///
+    /// `make` is called once, and once more when a repeatable request met a closed connection.
+    pub async fn send(
+        &self,
+        backend: &Backend,
+        plan: Plan<'_>,
+        make: &mut dyn FnMut() -> Request<Outgoing>,
+    ) -> Result<Sent, Error> {
+        let targets = self.targets(backend);
+        if targets.is_empty() {
+            return Err(Error::new(ErrorKind::NoAddress));
+        }
+        let first = backend.turn();
+        let mut refused = 0;
+        let mut repeated = false;
+        let mut fresh = false;
+        let mut request = make();
+        for _ in 0..UNSENT_TRIES + targets.len() {
+            let target = &targets[(first + refused) % targets.len()];
+            let kept = if fresh {
+                None
+            } else {
+                target.take(plan.repeatable).await
+            };
+            let reused = kept.is_some();
+            let started = Instant::now();
+            let (sender, connect) = match kept {
+                Some(sender) => (sender, Duration::ZERO),
+                None => match target.connect(backend.config().timeouts.connect).await {
+                    Ok(sender) => (sender, started.elapsed()),
+                    Err(error) => {
+                        refused += 1;
+                        if refused >= targets.len() {
+                            return Err(error);
+                        }
+                        continue;
+                    }
+                },
+            };
+            match self.try_on(target, sender, request, &plan, connect).await {
+                Tried::Answered(sent) => return Ok(*sent),
+                Tried::Unsent(back, error) => {
+                    if !reused && fresh {
+                        return Err(error);
+                    }
+                    fresh = !reused;
+                    request = back;
+                }
+                Tried::Failed(error) => {
+                    let raced = reused && error.kind == ErrorKind::Closed;
+                    if !plan.repeatable || repeated || !raced {
+                        return Err(error);
+                    }
+                    repeated = true;
+                    fresh = true;
+                    request = make();
+                }
+            }
+        }
+        Err(Error::new(ErrorKind::Closed))
+    }
+
+    /// Drops connections that were idle for longer than their backend allows.
+    pub fn sweep(&self, now: Instant) {
+        for targets in self.backends.borrow().iter() {
+            for target in targets {
+                let mut idle = target.idle.borrow_mut();
+                idle.retain(|kept| {
+                    now.duration_since(kept.since) < target.keepalive && !kept.sender.is_closed()
+                });
+            }
+        }
+    }
+
+    fn targets(&self, backend: &Backend) -> Vec<Rc<Target>> {
+        let addresses = backend.addresses.load();
+        let mut backends = self.backends.borrow_mut();
+        if backends.len() <= backend.id() {
+            backends.resize_with(backend.id() + 1, Vec::new);
+        }
+        let targets = &mut backends[backend.id()];
+        let same = targets.len() == addresses.len()
+            && targets.iter().zip(addresses.iter()).all(|(t, a)| t.address == *a);
+        if !same {
+            let old = std::mem::take(targets);
+            *targets = addresses
+                .iter()
+                .map(|address| {
+                    let kept = old.iter().find(|t| t.address == *address);
+                    kept.map_or_else(
+                        || {
+                            Rc::new(Target {
+                                address: address.clone(),
+                                keepalive: backend.config().timeouts.keepalive,
+                                idle: RefCell::default(),
+                            })
+                        },
+                        Rc::clone,
+                    )
+                })
+                .collect();
+        }
+        targets.clone()
+    }
+
+    async fn try_on(
+        &self,
+        target: &Rc<Target>,
+        mut sender: Sender,
+        request: Request<Outgoing>,
+        plan: &Plan<'_>,
+        connect: Duration,
+    ) -> Tried {
+        let sent_at = Instant::now();
+        let answer = sender.try_send_request(request);
+        let answer = std::pin::pin!(answer);
+        match in_time(answer, plan, sent_at).await {
+            None => Tried::Failed(Error::new(ErrorKind::ResponseTimeout)),
+            Some(Ok(response)) => Tried::Answered(Box::new(Sent {
+                response,
+                lease: Lease {
+                    sender,
+                    target: Rc::clone(target),
+                    idle_max: self.idle_max,
+                },
+                connect,
+                sent_at,
+                head_at: Instant::now(),
+            })),
+            Some(Err(mut failed)) => match failed.take_message() {
+                Some(request) => Tried::Unsent(request, Error::speaking(failed.into_error())),
+                None => Tried::Failed(Error::speaking(failed.into_error())),
+            },
+        }
+    }
+}
+
+/// Awaits an answer for as long as the plan allows: its time starts when the request's last byte is
+/// gone, and starts again whenever a streamed body moves.
+async fn in_time<F: Future>(
+    mut answer: std::pin::Pin<&mut F>,
+    plan: &Plan<'_>,
+    sent_at: Instant,
+) -> Option<F::Output> {
+    let mut from = sent_at;
+    loop {
+        match tokio::time::timeout_at(from + plan.response, answer.as_mut()).await {
+            Ok(output) => return Some(output),
+            Err(_) => match plan.progress {
+                Some(progress) if progress.last() > from => from = progress.last(),
+                _ => return None,
+            },
+        }
+    }
+}
+
+impl Target {
+    async fn take(&self, repeatable: bool) -> Option<Sender> {
+        let now = Instant::now();
+        let limit = if repeatable {
+            self.keepalive
+        } else {
+            self.keepalive.min(FRESH_ENOUGH)
+        };
+        loop {
+            let sender = {
+                let mut idle = self.idle.borrow_mut();
+                let newest = idle.back()?;
+                if now.duration_since(newest.since) >= limit {
+                    return None;
+                }
+                idle.pop_back()?.sender
+            };
+            // Where the last answer has only just ended, the connection's own task must run first.
+            for _ in 0..TURNS {
+                if sender.is_ready() {
+                    return Some(sender);
+                }
+                if sender.is_closed() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    async fn connect(&self, patience: Duration) -> Result<Sender, Error> {
+        let stream = Stream::connect(&self.address, patience).await?;
+        let (sender, connection) = http1::Builder::new()
+            .preserve_header_case(true)
+            .title_case_headers(true)
+            .max_headers(256)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(Error::speaking)?;
+        tokio::task::spawn_local(async move {
+            // How a connection ended is told to the request it carried.
+            if let Err(error) = connection.with_upgrades().await {
+                tracing::trace!(%error, "a connection to a backend ended");
+            }
+        });
+        Ok(sender)
+    }
+}

@@ -1,0 +1,160 @@
+//! The rules of the house, read from the sources: layers, pure words, headers, sizes, documents.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources() -> Vec<(String, String)> {
+    fn walk(folder: &Path, out: &mut Vec<(String, String)>) {
+        let mut entries: Vec<_> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+        entries.sort();
+        for path in entries {
+            if path.is_dir() {
+                walk(&path, out);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let name = path.strip_prefix(root().join("src")).unwrap().display().to_string();
+                out.push((name, fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    let mut out = Vec::new();
+    walk(&root().join("src"), &mut out);
+    out
+}
+
+/// The modules in the order of `lib.rs`, from the ground up.
+fn layers() -> BTreeMap<String, usize> {
+    let lib = fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    lib.lines()
+        .filter_map(|line| line.strip_prefix("pub mod ")?.split(';').next())
+        .enumerate()
+        .map(|(place, name)| (name.to_owned(), place))
+        .collect()
+}
+
+fn module_of(file: &str) -> String {
+    let first = file.split('/').next().unwrap();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+fn is_test(file: &str) -> bool {
+    file.ends_with("tests.rs") || file.ends_with("fixture.rs") || file.ends_with("sims.rs")
+}
+
+/// The part of a file that is not its inline tests.
+fn code(text: &str) -> &str {
+    text.split("\n#[cfg(test)]").next().unwrap_or(text)
+}
+
+#[test]
+fn a_module_uses_only_the_modules_above_its_own_line() {
+    let layers = layers();
+    let mut upward = Vec::new();
+    for (file, text) in sources() {
+        let Some(mine) = layers.get(&module_of(&file)) else { continue };
+        for word in text.split("crate::").skip(1) {
+            let used: String = word.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            if layers.get(&used).is_some_and(|place| place > mine) {
+                upward.push(format!("{file} uses {used}"));
+            }
+        }
+    }
+    assert!(upward.is_empty(), "{upward:#?}");
+}
+
+#[test]
+fn pure_modules_know_no_clock_no_chance_and_no_outside() {
+    const DENIED: [&str; 12] = [
+        "tokio", "hyper", "std::fs", "std::net::Tcp", "std::net::Udp", "std::thread", "Instant::",
+        "SystemTime", "tracing::", "prometheus", "getrandom", "rand::",
+    ];
+    let mut found = Vec::new();
+    for (file, text) in sources() {
+        if !["model", "compare", "evidence", "guard", "rules"].contains(&&*module_of(&file)) || is_test(&file) {
+            continue;
+        }
+        for (number, line) in code(&text).lines().enumerate() {
+            let line = line.split("//").next().unwrap_or("");
+            for word in DENIED {
+                if line.contains(word) {
+                    found.push(format!("{file}:{}: {word}", number + 1));
+                }
+            }
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn imports_name_one_module_a_line() {
+    let mut found = Vec::new();
+    for (file, text) in sources() {
+        for (number, line) in text.lines().enumerate() {
+            let line = line.trim_start();
+            if line.starts_with("use crate::{") || line.contains("super::super") {
+                found.push(format!("{file}:{}: {line}", number + 1));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn every_file_says_what_lives_in_it() {
+    let bare: Vec<_> = sources()
+        .into_iter()
+        .filter(|(file, text)| !is_test(file) && !text.starts_with("//!"))
+        .map(|(file, _)| file)
+        .collect();
+    assert!(bare.is_empty(), "no header: {bare:?}");
+}
+
+#[test]
+fn no_file_outgrows_its_room() {
+    let large: Vec<_> = sources()
+        .into_iter()
+        .filter(|(file, _)| !is_test(file))
+        .map(|(file, text)| (file, code(&text).lines().count()))
+        .filter(|(_, lines)| *lines > 600)
+        .collect();
+    assert!(large.is_empty(), "{large:?}");
+}
+
+#[test]
+fn one_file_names_the_yaml_parser_and_one_module_the_database() {
+    for (word, home) in [("serde_yaml", "rules/parse.rs"), ("sqlx", "store/"), ("prometheus::Registry", "telemetry/")] {
+        for (file, text) in sources() {
+            assert!(is_test(&file) || !code(&text).contains(word) || file.starts_with(home), "{file} names {word}");
+        }
+    }
+}
+
+#[test]
+fn the_documents_are_in_step_with_the_code() {
+    let docs = |name: &str| fs::read_to_string(root().join("docs").join(name)).unwrap();
+    let metrics = supplant::telemetry::names::reference();
+    assert!(docs("metrics.md").contains(&metrics), "docs/metrics.md: put this table in\n{metrics}");
+}
+
+#[test]
+fn every_example_file_compiles() {
+    let mut seen = 0;
+    for entry in fs::read_dir(root().join("examples")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "yaml") {
+            let text = fs::read_to_string(&path).unwrap();
+            let name = path.display().to_string();
+            if let Err(problems) = supplant::rules::load(&name, &text) {
+                let text: Vec<_> = problems.iter().map(|p| p.render(&name)).collect();
+                panic!("{}", text.join("\n"));
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 0);
+}

@@ -1,0 +1,10 @@
+//! The integration tests: features and edges, over loopback, against the whole product.
+
+mod faults;
+mod house;
+mod mirror;
+mod reload;
+mod routing;
+mod support;
+mod takeback;
+mod wire;

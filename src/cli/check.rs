@@ -20,7 +20,12 @@ Examples:
 Exit code: 0 good, 2 not.")]
 pub(super) struct Args {
     /// The rules.
-    #[arg(long, value_name = "FILE", env = "SUPPLANT_CONFIG", default_value = "routes.yaml")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "SUPPLANT_CONFIG",
+        default_value = "routes.yaml"
+    )]
     config: PathBuf,
     /// How problems are printed.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
@@ -44,8 +49,16 @@ enum Format {
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     let format = if args.json { Format::Json } else { args.format };
     let (problems, snapshot) = read(&args.config);
-    let (code, text) = report(&args.config.display().to_string(), problems, snapshot.as_ref(), format, args.strict);
-    std::io::stdout().write_all(text.as_bytes()).context("cannot print")?;
+    let (code, text) = report(
+        &args.config.display().to_string(),
+        problems,
+        snapshot.as_ref(),
+        format,
+        args.strict,
+    );
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .context("cannot print")?;
     Ok(code)
 }
 
@@ -56,7 +69,7 @@ pub(super) fn read(path: &Path) -> (Vec<Problem>, Option<Snapshot>) {
         Err(error) => return (vec![rules::unreadable(&error.to_string())], None),
     };
     let loaded = rules::decode(&bytes)
-        .map_err(|problem| vec![problem])
+        .map_err(|problem| vec![*problem])
         .and_then(|text| rules::load(&path.display().to_string(), text));
     match loaded {
         Ok(loaded) => (loaded.warnings, Some(loaded.snapshot)),
@@ -64,11 +77,22 @@ pub(super) fn read(path: &Path) -> (Vec<Problem>, Option<Snapshot>) {
     }
 }
 
-fn report(path: &str, mut problems: Vec<Problem>, snapshot: Option<&Snapshot>, format: Format, strict: bool) -> (u8, String) {
+fn report(
+    path: &str,
+    mut problems: Vec<Problem>,
+    snapshot: Option<&Snapshot>,
+    format: Format,
+    strict: bool,
+) -> (u8, String) {
     if strict {
-        problems.iter_mut().for_each(|p| p.severity = Severity::Error);
+        for problem in &mut problems {
+            problem.severity = Severity::Error;
+        }
     }
-    let errors = problems.iter().filter(|p| p.severity == Severity::Error).count();
+    let errors = problems
+        .iter()
+        .filter(|p| p.severity == Severity::Error)
+        .count();
     let warnings = problems.len() - errors;
     let text = match format {
         Format::Text => text(path, &problems, snapshot, errors, warnings),
@@ -88,7 +112,13 @@ fn report(path: &str, mut problems: Vec<Problem>, snapshot: Option<&Snapshot>, f
     (if errors == 0 { 0 } else { 2 }, text)
 }
 
-fn text(path: &str, problems: &[Problem], snapshot: Option<&Snapshot>, errors: usize, warnings: usize) -> String {
+fn text(
+    path: &str,
+    problems: &[Problem],
+    snapshot: Option<&Snapshot>,
+    errors: usize,
+    warnings: usize,
+) -> String {
     let mut out = String::new();
     for problem in problems {
         let _written = writeln!(out, "{}", problem.render(path));
@@ -104,7 +134,12 @@ fn text(path: &str, problems: &[Problem], snapshot: Option<&Snapshot>, errors: u
         (e, w) => format!("{}, {}", of(e, "error"), of(w, "warning")),
     };
     let size = snapshot.filter(|_| errors == 0).map_or(String::new(), |s| {
-        format!(": {}, {}, hash {}", of(s.slices().len(), "slice"), of(s.backends().len() - 1, "backend"), s.hash())
+        format!(
+            ": {}, {}, hash {}",
+            of(s.slices().len(), "slice"),
+            of(s.backends().len() - 1, "backend"),
+            s.hash()
+        )
     });
     let _written = writeln!(out, "{path}: {found}{size}");
     out
@@ -112,10 +147,17 @@ fn text(path: &str, problems: &[Problem], snapshot: Option<&Snapshot>, errors: u
 
 /// Writes a workflow command, as GitHub reads it from a log.
 fn github(path: &str, problem: &Problem) -> String {
-    let data = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+    let data = |text: &str| {
+        text.replace('%', "%25")
+            .replace('\r', "%0D")
+            .replace('\n', "%0A")
+    };
     let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
     let mut message = problem.message.clone();
-    for more in [Some(problem.hint.as_str()), problem.example.as_deref()].into_iter().flatten() {
+    for more in [Some(problem.hint.as_str()), problem.example.as_deref()]
+        .into_iter()
+        .flatten()
+    {
         if !more.is_empty() {
             message.push('\n');
             message.push_str(more);
@@ -136,7 +178,8 @@ fn github(path: &str, problem: &Problem) -> String {
 mod tests {
     use super::*;
 
-    const BAD: &str = "legacy: http://127.0.0.1:1\nslices:\n  - { name: s, match: /, to: x, stage: shadow }\n";
+    const BAD: &str =
+        "legacy: http://127.0.0.1:1\nslices:\n  - { name: s, match: /, to: x, stage: shadow }\n";
     const WARNED: &str = "legacy: http://127.0.0.1:1\n";
 
     fn checked(text: &str, format: Format, strict: bool) -> (u8, String) {
@@ -157,17 +200,28 @@ mod tests {
     #[test]
     fn each_format_names_the_place() {
         let (_, text) = checked(BAD, Format::Text, false);
-        assert!(text.starts_with("r.yaml:3:29: error[E030]: unknown backend `x`\n    3 |"), "{text}");
+        assert!(
+            text.starts_with("r.yaml:3:30: error[E030]: unknown backend `x`\n    3 |"),
+            "{text}"
+        );
         assert!(text.ends_with("\nr.yaml: 1 error\n"), "{text}");
         let (_, text) = checked(BAD, Format::Github, false);
-        assert!(text.starts_with("::error file=r.yaml,line=3,col=29,title=E030::unknown backend `x`%0A"), "{text}");
+        assert!(
+            text.starts_with(
+                "::error file=r.yaml,line=3,col=30,title=E030::unknown backend `x`%0A"
+            ),
+            "{text}"
+        );
         let (_, text) = checked(BAD, Format::Json, false);
         let json: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(json["problems"][0]["code"], "E030");
         assert_eq!(json["problems"][0]["severity"], "error");
         assert_eq!(json["ok"], false);
         let (_, text) = checked(WARNED, Format::Text, false);
-        assert!(text.contains("r.yaml: good, 1 warning: 0 slices, 0 backends, hash "), "{text}");
+        assert!(
+            text.contains("r.yaml: good, 1 warning: 0 slices, 0 backends, hash "),
+            "{text}"
+        );
     }
 
     #[test]

@@ -37,7 +37,12 @@ pub(super) struct Args {
     #[arg(long, value_name = "IP")]
     client: Option<IpAddr>,
     /// The rules.
-    #[arg(long, value_name = "FILE", env = "SUPPLANT_CONFIG", default_value = "routes.yaml")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "SUPPLANT_CONFIG",
+        default_value = "routes.yaml"
+    )]
     config: PathBuf,
     /// Print JSON.
     #[arg(long)]
@@ -72,7 +77,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     for (name, value) in &args.headers {
         headers.append(name.clone(), value.clone());
     }
-    let host = headers.get(HOST).and_then(|v| v.to_str().ok()).or(target.host);
+    let host = headers
+        .get(HOST)
+        .and_then(|v| v.to_str().ok())
+        .or(target.host);
     let head = Head {
         method: &args.method,
         path: target.path,
@@ -82,18 +90,28 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         client: args.client,
     };
     let text = match rules::explain(&snapshot, &head, args.chance) {
-        Ok(found) if args.json => format!("{:#}\n", serde_json::to_value(&found).context("cannot write JSON")?),
+        Ok(found) if args.json => format!(
+            "{:#}\n",
+            serde_json::to_value(&found).context("cannot write JSON")?
+        ),
         Ok(found) if found.slice.is_none() => found.to_string(),
-        Ok(found) => format!("{found}\nThe position is that of the file; `supplant status` tells what operators hold down.\n"),
+        Ok(found) => format!(
+            "{found}\nThe position is that of the file; `supplant status` tells what operators hold down.\n"
+        ),
         Err(refused) => refusal(refused, args.json),
     };
-    std::io::stdout().write_all(text.as_bytes()).context("cannot print")?;
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .context("cannot print")?;
     Ok(0)
 }
 
 fn refusal(refused: Refused, json: bool) -> String {
     if json {
-        format!("{:#}\n", serde_json::json!({ "refused": refused.to_string(), "status": 400 }))
+        format!(
+            "{:#}\n",
+            serde_json::json!({ "refused": refused.to_string(), "status": 400 })
+        )
     } else {
         format!("refused with 400: {refused}\n")
     }
@@ -110,14 +128,26 @@ struct Target<'u> {
 impl<'u> Target<'u> {
     fn parse(url: &'u str) -> Self {
         let url = url.split_once('#').map_or(url, |(url, _)| url);
-        let (rest, query) = url.split_once('?').map_or((url, None), |(rest, query)| (rest, Some(query)));
+        let (rest, query) = url
+            .split_once('?')
+            .map_or((url, None), |(rest, query)| (rest, Some(query)));
         let Some((_, rest)) = rest.split_once("://") else {
-            return Self { host: None, path: rest, query };
+            return Self {
+                host: None,
+                path: rest,
+                query,
+            };
         };
         let end = rest.find('/').unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
-        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-        Self { host: Some(host), path: if path.is_empty() { "/" } else { path }, query }
+        let host = authority
+            .rsplit_once('@')
+            .map_or(authority, |(_, host)| host);
+        Self {
+            host: Some(host),
+            path: if path.is_empty() { "/" } else { path },
+            query,
+        }
     }
 }
 

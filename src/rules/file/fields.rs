@@ -11,6 +11,7 @@ use crate::rules::problem::At;
 use crate::rules::problem::Problems;
 use crate::rules::problem::code;
 use crate::rules::value::Read;
+use std::fmt::Write as _;
 
 /// A map whose keys were checked against its section.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +75,7 @@ impl<'n> Fields<'n> {
                         None => String::new(),
                     },
                 };
-                hint.push_str(&format!("{} takes: {}", section.word(), names.join(", ")));
+                let _written = write!(hint, "{} takes: {}", section.word(), names.join(", "));
                 problems.error(
                     code::UNKNOWN_KEY,
                     key.at,

@@ -22,6 +22,7 @@ use crate::rules::problem::Problems;
 use crate::rules::problem::code;
 use crate::rules::split::By;
 use crate::rules::value;
+use crate::rules::value::Rate;
 use crate::rules::value::Read;
 use http::Method;
 use std::time::Duration;
@@ -58,7 +59,7 @@ pub(in crate::rules) struct RampDecl {
 #[derive(Clone, Debug, Default)]
 pub(in crate::rules) struct ShadowDecl {
     pub(in crate::rules) sample: Option<Share>,
-    pub(in crate::rules) rate: Option<Option<u32>>,
+    pub(in crate::rules) rate: Option<Rate>,
     pub(in crate::rules) methods: Option<Vec<Method>>,
     pub(in crate::rules) body_limit: Option<u64>,
     pub(in crate::rules) timeout: Option<Duration>,

@@ -188,7 +188,7 @@ pub(super) async fn api_slice(
     };
     match slice_act(&word, &name, reason) {
         Some(act) => api(&desk, &who, &headers, act).await,
-        None => super::api::nothing().await,
+        None => super::api::nothing(),
     }
 }
 

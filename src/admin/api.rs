@@ -36,7 +36,7 @@ const PER_PAGE: usize = 100;
 const PER_PAGE_MAX: usize = 1_000;
 
 /// Answers that there is nothing here.
-pub(super) async fn nothing() -> Response {
+pub(super) fn nothing() -> Response {
     missing("there is no such endpoint")
 }
 

@@ -440,7 +440,10 @@ pub(crate) fn segments(rows: Vec<Row>) -> Vec<Segment> {
                 near[at.saturating_sub(CONTEXT)..end].fill(true);
             }
         }
-        for edge in [near.first_mut(), near.last_mut()].into_iter().flatten() {
+        if let Some(edge) = near.first_mut() {
+            *edge = true;
+        }
+        if let Some(edge) = near.last_mut() {
             *edge = true;
         }
         near

@@ -41,10 +41,11 @@ pub(super) async fn stream(State(desk): State<Shared>, _who: Who, headers: Heade
         .get("last-event-id")
         .and_then(|id| id.to_str().ok())
         .is_some_and(|id| id == current(&board));
-    let feed = Feed::new(State0 {
+    let sent = if seen { board.version() } else { 0 };
+    let feed = Feed::new(Watcher {
         board,
         closing: desk.closing.subscribe(),
-        seen,
+        sent,
         _permit: permit,
     });
     Sse::new(feed)
@@ -57,14 +58,15 @@ fn current(board: &BoardReader) -> String {
     format!("{}-{}", board.get().started.0, board.version())
 }
 
-struct State0 {
+struct Watcher {
     board: BoardReader,
     closing: watch::Receiver<bool>,
-    seen: bool,
+    /// The version that the reader has.
+    sent: u64,
     _permit: OwnedSemaphorePermit,
 }
 
-type Step = Pin<Box<dyn Future<Output = Option<(sse::Event, State0)>> + Send>>;
+type Step = Pin<Box<dyn Future<Output = Option<(sse::Event, Watcher)>> + Send>>;
 
 /// A stream made of one step after the other.
 struct Feed {
@@ -72,7 +74,7 @@ struct Feed {
 }
 
 impl Feed {
-    fn new(state: State0) -> Self {
+    fn new(state: Watcher) -> Self {
         Self {
             step: Some(Box::pin(first(state))),
         }
@@ -102,14 +104,15 @@ impl Stream for Feed {
     }
 }
 
-async fn first(state: State0) -> Option<(sse::Event, State0)> {
-    if state.seen {
+async fn first(mut state: Watcher) -> Option<(sse::Event, Watcher)> {
+    if state.sent > 0 {
         return wait(state).await;
     }
+    state.sent = state.board.version();
     Some((event(&state.board), state))
 }
 
-async fn later(mut state: State0) -> Option<(sse::Event, State0)> {
+async fn later(mut state: Watcher) -> Option<(sse::Event, Watcher)> {
     // Both branches may be dropped: sleeping and watching lose nothing.
     tokio::select! {
         () = tokio::time::sleep(PAUSE) => {}
@@ -118,13 +121,19 @@ async fn later(mut state: State0) -> Option<(sse::Event, State0)> {
     wait(state).await
 }
 
-async fn wait(mut state: State0) -> Option<(sse::Event, State0)> {
-    // Both branches may be dropped: a change not waited for is seen by the next wait.
-    let more = tokio::select! {
-        more = state.board.changed() => more,
-        _ = state.closing.wait_for(|closing| *closing) => false,
-    };
-    more.then(|| (event(&state.board), state))
+async fn wait(mut state: Watcher) -> Option<(sse::Event, Watcher)> {
+    while state.board.version() == state.sent {
+        // Both branches may be dropped: a change not waited for is seen by the next wait.
+        let more = tokio::select! {
+            more = state.board.changed() => more,
+            _ = state.closing.wait_for(|closing| *closing) => false,
+        };
+        if !more {
+            return None;
+        }
+    }
+    state.sent = state.board.version();
+    Some((event(&state.board), state))
 }
 
 fn event(reader: &BoardReader) -> sse::Event {

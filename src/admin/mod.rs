@@ -165,25 +165,24 @@ pub async fn serve(
 
 fn router(desk: Shared) -> Router {
     let api = Router::new()
-        .route("/slices", get(api::slices))
-        .route("/slices/{name}", get(api::slice))
-        .route("/slices/{name}/divergences", get(api::divergences))
-        .route("/slices/{name}/endpoints", get(api::endpoints))
-        .route("/slices/{name}/noise", get(api::noise))
-        .route("/slices/{name}/{act}", post(act::api_slice))
-        .route("/divergences/{id}", get(api::divergence))
-        .route("/pairs/{id}", get(api::pair))
-        .route("/changes", get(api::changes))
-        .route("/rules", get(api::rules))
-        .route("/status", get(api::status))
-        .route("/events", get(events::stream))
-        .route("/kill", post(act::api_kill))
-        .route("/resume", post(act::api_resume))
-        .route("/reload", post(act::api_reload))
-        .route("/deploys", post(act::api_deploy))
-        .fallback(api::nothing);
+        .route("/api/v1/slices", get(api::slices))
+        .route("/api/v1/slices/{name}", get(api::slice))
+        .route("/api/v1/slices/{name}/divergences", get(api::divergences))
+        .route("/api/v1/slices/{name}/endpoints", get(api::endpoints))
+        .route("/api/v1/slices/{name}/noise", get(api::noise))
+        .route("/api/v1/slices/{name}/{act}", post(act::api_slice))
+        .route("/api/v1/divergences/{id}", get(api::divergence))
+        .route("/api/v1/pairs/{id}", get(api::pair))
+        .route("/api/v1/changes", get(api::changes))
+        .route("/api/v1/rules", get(api::rules))
+        .route("/api/v1/status", get(api::status))
+        .route("/api/v1/events", get(events::stream))
+        .route("/api/v1/kill", post(act::api_kill))
+        .route("/api/v1/resume", post(act::api_resume))
+        .route("/api/v1/reload", post(act::api_reload))
+        .route("/api/v1/deploys", post(act::api_deploy));
     Router::new()
-        .nest("/api/v1", api)
+        .merge(api)
         .route("/", get(site::overview))
         .route("/start", get(site::start))
         .route("/slices/{name}", get(site::slice))
@@ -281,7 +280,7 @@ fn deny(denied: Denied, api: bool) -> Response {
 }
 
 /// Makes a sentence of a message: errors begin small and have no full stop.
-fn sentence(text: &str) -> String {
+pub(crate) fn sentence(text: &str) -> String {
     let mut chars = text.chars();
     match chars.next() {
         Some(first) => format!("{}{}.", first.to_uppercase(), chars.as_str()),

@@ -27,9 +27,9 @@ pub(crate) fn json_value(text: &str) -> String {
         Some(b'-' | b'0'..=b'9') => "number".to_owned(),
         Some(b't' | b'f') => "boolean".to_owned(),
         Some(b'n') => "null".to_owned(),
-        Some(b'{') if body.len() > 2 => "object".to_owned(),
-        Some(b'[') if body.len() > 2 => "array".to_owned(),
-        Some(b'{' | b'}' | b'[' | b']') => body.to_owned(),
+        Some(_) if body.bytes().all(|b| b"{}[]".contains(&b)) => body.to_owned(),
+        Some(b'{') => "object".to_owned(),
+        Some(b'[') => "array".to_owned(),
         Some(_) => text_line(body),
     };
     shape + comma
@@ -93,7 +93,7 @@ mod tests {
             (r#"  "on": null,"#, r#"  "on": null,"#),
             (r#"  "list": ["#, r#"  "list": ["#),
             (r#"  "empty": {},"#, r#"  "empty": {},"#),
-            ("  }],", "  string(2),"),
+            ("  }],", "  }],"),
             ("  },", "  },"),
             ("    -1.5e3", "    number"),
             (r#"    "Köln""#, "    string(4)"),

@@ -1,7 +1,6 @@
 //! The pages as handlers: what each one reads, and where forms lead.
 
 use axum::extract::Form;
-use axum::extract::OriginalUri;
 use axum::extract::Path;
 use axum::extract::Query;
 use axum::extract::State;
@@ -104,7 +103,7 @@ pub(super) async fn overview(
     State(desk): State<Shared>,
     who: Who,
     headers: HeaderMap,
-    OriginalUri(uri): OriginalUri,
+    uri: Uri,
     Query(common): Query<Common>,
     Query(filter): Query<pages::Filter>,
 ) -> Response {
@@ -122,7 +121,7 @@ pub(super) async fn start(
     State(desk): State<Shared>,
     who: Who,
     headers: HeaderMap,
-    OriginalUri(uri): OriginalUri,
+    uri: Uri,
     Query(common): Query<Common>,
 ) -> Response {
     let board = desk.parts.board.get();
@@ -143,7 +142,7 @@ pub(super) async fn slice(
     State(desk): State<Shared>,
     who: Who,
     headers: HeaderMap,
-    OriginalUri(uri): OriginalUri,
+    uri: Uri,
     Path(name): Path<String>,
     Query(common): Query<Common>,
     Query(look): Query<pages::Look>,
@@ -169,7 +168,7 @@ pub(super) async fn divergence(
     State(desk): State<Shared>,
     who: Who,
     headers: HeaderMap,
-    OriginalUri(uri): OriginalUri,
+    uri: Uri,
     Path((name, id)): Path<(String, String)>,
     Query(common): Query<Common>,
     Query(query): Query<PairQuery>,
@@ -209,7 +208,7 @@ pub(super) async fn rules(
     State(desk): State<Shared>,
     who: Who,
     headers: HeaderMap,
-    OriginalUri(uri): OriginalUri,
+    uri: Uri,
     Query(common): Query<Common>,
 ) -> Response {
     let board = desk.parts.board.get();
@@ -231,7 +230,7 @@ pub(super) async fn changes(
     State(desk): State<Shared>,
     who: Who,
     headers: HeaderMap,
-    OriginalUri(uri): OriginalUri,
+    uri: Uri,
     Query(common): Query<Common>,
     Query(query): Query<Before>,
 ) -> Response {
@@ -363,7 +362,10 @@ pub(super) async fn preferences(Form(wanted): Form<Preferences>) -> Response {
 }
 
 /// Whatever else is asked for.
-pub(super) async fn nothing() -> Response {
+pub(super) async fn nothing(uri: Uri) -> Response {
+    if uri.path().starts_with("/api/") {
+        return super::api::nothing();
+    }
     missing("There is no such page.")
 }
 

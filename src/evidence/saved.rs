@@ -10,6 +10,7 @@ use crate::evidence::book::SetId;
 use crate::evidence::book::Settled;
 use crate::evidence::delta::Class;
 use crate::evidence::delta::Discords;
+use crate::evidence::epoch::Dirty;
 use crate::evidence::epoch::Evidence;
 use crate::evidence::epoch::FORMER;
 use crate::evidence::epoch::Former;
@@ -93,6 +94,19 @@ impl Evidence {
             }
         }
         parts
+    }
+
+    /// Returns everything, for a store that has nothing of it.
+    pub fn save_all(&mut self) -> Vec<Part> {
+        self.dirty = Dirty {
+            meta: true,
+            folds: true,
+            latency: true,
+        };
+        self.renewed = true;
+        let slots = self.slots.slots.keys().copied();
+        self.slots.dirty = slots.collect();
+        self.save()
     }
 
     fn save_book(&mut self, parts: &mut Parts) {

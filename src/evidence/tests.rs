@@ -652,6 +652,12 @@ proptest! {
         feed.give(&mut e);
         store(&mut parts, e.save());
         prop_assert_eq!(e.save(), []);
+        // A store that lost everything is given everything.
+        let mut fresh = parts.clone();
+        fresh.clear();
+        store(&mut fresh, e.save_all());
+        let full = Evidence::restore(0.999, 1, read(&fresh), UnixMillis(feed.at));
+        prop_assert_eq!(shown(&full, feed.at), shown(&e, feed.at));
         let mut again = Evidence::restore(0.999, 1, read(&parts), UnixMillis(feed.at));
         prop_assert_eq!(shown(&again, feed.at), shown(&e, feed.at));
         prop_assert_eq!(again.save(), []);

@@ -33,14 +33,7 @@ struct Judge {
 
 impl Judge {
     fn of(slice: &SliceBoard, pair: &Example) -> Self {
-        let noisy = |path: &str, kind: &str| {
-            slice.keys.iter().any(|k| {
-                k.verdict == Verdict::Noisy
-                    && *k.endpoint == *pair.endpoint
-                    && &*k.key.path == path
-                    && k.key.kind.as_str() == kind
-            })
-        };
+        let noisy = |path: &str, kind: &str| is_noise(slice, pair, path, kind);
         let mut keys: Vec<(String, String, bool)> = pair
             .differences
             .iter()
@@ -99,6 +92,16 @@ impl Judge {
         }
         mark
     }
+}
+
+/// Returns whether legacy changes there by itself.
+pub(crate) fn is_noise(slice: &SliceBoard, pair: &Example, path: &str, kind: &str) -> bool {
+    slice.keys.iter().any(|k| {
+        k.verdict == Verdict::Noisy
+            && *k.endpoint == *pair.endpoint
+            && &*k.key.path == path
+            && k.key.kind.as_str() == kind
+    })
 }
 
 /// Draws both answers of a pair.
@@ -296,11 +299,12 @@ fn bodies(
     judge: &Judge,
     values: bool,
 ) -> Markup {
-    let text_of = |answer: Option<&AnswerView>| answer.map_or("", |a| a.body.text.as_str());
-    let json_of = |answer: Option<&AnswerView>| answer.is_none_or(|a| a.body.kind == BodyKind::Json);
-    let json = json_of(legacy) && json_of(candidate);
+    let json = [legacy, candidate]
+        .iter()
+        .flatten()
+        .all(|a| a.body.kind == BodyKind::Json);
     let whole = [legacy, candidate].iter().all(Option::is_some);
-    let (left, right) = diff::lines(text_of(legacy), text_of(candidate), json && whole);
+    let (left, right) = diff::lines(body_text(legacy), body_text(candidate), json && whole);
     let mut rows = diff::rows(&left, &right, |a, b| {
         if whole { judge.line(a, b) } else { Mark::Differs }
     });
@@ -339,6 +343,10 @@ fn bodies(
             "Secrets were redacted before storing."
         }
     }
+}
+
+fn body_text(answer: Option<&AnswerView>) -> &str {
+    answer.map_or("", |a| a.body.text.as_str())
 }
 
 fn range(rows: &[Row]) -> String {

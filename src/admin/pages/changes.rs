@@ -9,7 +9,7 @@ use super::parts::Panel;
 use super::state::ticked;
 use super::text;
 use crate::admin::view::ChangeView;
-use crate::model::UnixMillis;
+use crate::control::Board;
 
 /// Draws the page of all changes; `next` is where older ones are.
 pub(crate) fn page(frame: &Frame<'_>, changes: &[ChangeView], next: Option<&str>) -> Markup {
@@ -18,28 +18,22 @@ pub(crate) fn page(frame: &Frame<'_>, changes: &[ChangeView], next: Option<&str>
             h1 id="c-h" { "Changes" }
             p.lede { "What changed, who did it, and what it did to the evidence; the newest first." }
         }
-        (panel("changes", "History", changes, frame.board.at, ""))
+        (panel("History", changes, frame.board, ""))
         @if let Some(next) = next { p { a.btn href=(next) rel="next" { "Older changes" } } }
     };
     frame.draw("Changes", "/changes", &body)
 }
 
 /// Draws a list of changes as a block.
-pub(crate) fn panel(
-    id: &str,
-    title: &str,
-    changes: &[ChangeView],
-    now: UnixMillis,
-    all: &str,
-) -> Markup {
+pub(crate) fn panel(title: &str, changes: &[ChangeView], board: &Board, all: &str) -> Markup {
     let body = html! {
         @if changes.is_empty() { p.panel-body.dim { "Nothing has changed yet." } }
         ol.feed {
             @for change in changes {
                 li id={ "change-" (change.id) } {
-                    (text::moment(change.when, now))
+                    (text::moment(change.when, board.at))
                     div {
-                        (line(change))
+                        (line(change, board))
                         @if let Some(diff) = &change.diff { (diff_of(diff)) }
                     }
                 }
@@ -48,7 +42,7 @@ pub(crate) fn panel(
         @if !all.is_empty() && !changes.is_empty() { p.panel-foot { a href=(all) { "All changes" } } }
     };
     Panel {
-        id,
+        id: "changes",
         title,
         json: Some("/api/v1/changes"),
         csv: Some("/api/v1/changes?format=csv"),
@@ -56,7 +50,7 @@ pub(crate) fn panel(
     .draw(&html! {}, &body)
 }
 
-fn line(change: &ChangeView) -> Markup {
+fn line(change: &ChangeView, board: &Board) -> Markup {
     html! {
         @match change.kind {
             "kill" => span.st.st-alert { (parts::icon("stop")) "kill" },
@@ -66,7 +60,11 @@ fn line(change: &ChangeView) -> Markup {
         }
         " "
         @if let Some(slice) = &change.slice {
-            b { a href={ "/slices/" (parts::segment(slice)) } { (slice) } } " "
+            b {
+                @if board.slice(slice).is_some() {
+                    a href={ "/slices/" (parts::segment(slice)) } { (slice) }
+                } @else { (slice) }
+            } " "
         }
         (ticked(&change.text))
         span.dim { ", by " (change.actor) }

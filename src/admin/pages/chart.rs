@@ -75,6 +75,12 @@ const TRACES: [Trace<'static>; 4] = [
     },
 ];
 
+/// What the last points of the lines are called.
+const ENDS: [(&str, fn(&Slot) -> Option<f64>); 2] = [
+    ("p95", |s| s.legacy_p95.or(s.candidate_p95)),
+    ("p50", |s| s.legacy_p50.or(s.candidate_p50)),
+];
+
 /// Draws the medians and 95th percentiles of both sides over the last hour, or nothing.
 pub(crate) fn over_time(slots: &[Slot]) -> Option<Markup> {
     const HEIGHT: f64 = 168.0;
@@ -111,6 +117,11 @@ pub(crate) fn over_time(slots: &[Slot]) -> Option<Markup> {
             }
             @for tick in &ticks[1..] {
                 text.halo x="4" y=(y(tick * top) + 12.0) { (text::seconds(tick * top)) }
+            }
+            @for (name, pick) in ENDS {
+                @if let Some(value) = pick(last) {
+                    text.halo.strong x="100%" y=(y(value) + 10.0) text-anchor="end" { (name) }
+                }
             }
             text x="0%" y="202" text-anchor="start" { (text::clock(first.at)) }
             text x="50%" y="202" text-anchor="middle" { (text::clock(middle)) }

@@ -14,6 +14,7 @@ use crate::admin::shape;
 use crate::admin::view;
 use crate::admin::view::GroupView;
 use crate::control::SliceBoard;
+use crate::store::DifferenceView;
 use crate::store::Example;
 
 /// What the page shows: a group, and those of its pairs that are still kept.
@@ -62,7 +63,7 @@ pub(crate) fn page(frame: &Frame<'_>, shown: &Shown<'_>) -> Markup {
             Some(pair) => {
                 (answers::panel(frame.who.sees_values(), shown.slice, pair, &pager(shown)))
                 div.half {
-                    div.stack-m { (keys(group, pair, frame)) (others(frame, shown)) }
+                    div.stack-m { (keys(shown, pair, frame)) (others(frame, shown)) }
                     div.stack-m { (request(frame, shown, pair)) }
                 }
             }
@@ -148,8 +149,20 @@ fn nothing(shown: &Shown<'_>) -> Markup {
 }
 
 /// Lists the differences of the pair shown.
-fn keys(group: &GroupView, pair: &Example, frame: &Frame<'_>) -> Markup {
+fn keys(shown: &Shown<'_>, pair: &Example, frame: &Frame<'_>) -> Markup {
+    let group = shown.group;
     let values = frame.who.sees_values();
+    let note = |difference: &DifferenceView| {
+        let kind = difference.kind.as_str();
+        let of_group = |d: &view::DifferenceKey| d.path == difference.path && d.kind == kind;
+        if group.differences.iter().any(of_group) {
+            ""
+        } else if answers::is_noise(shown.slice, pair, &difference.path, kind) {
+            "noise"
+        } else {
+            "not of this group"
+        }
+    };
     let excerpt = |text: &str| {
         if values {
             text.to_owned()
@@ -171,8 +184,8 @@ fn keys(group: &GroupView, pair: &Example, frame: &Frame<'_>) -> Markup {
                 th scope="col" { (parts::side(crate::model::Side::Candidate)) }
             } }
             tbody { @for difference in &pair.differences { tr {
-                @let known = group.differences.iter().any(|d| d.path == difference.path && d.kind == difference.kind.as_str());
-                th scope="row" { code { (difference.place) } @if !known { small { "not in this group" } } }
+                @let note = note(difference);
+                th scope="row" { code { (difference.place) } @if !note.is_empty() { small { (note) } } }
                 td { (difference.kind.as_str()) }
                 td.mono { (answers::redacted(&excerpt(&difference.legacy))) }
                 td.mono { (answers::redacted(&excerpt(&difference.candidate))) }

@@ -11,6 +11,7 @@ use super::text;
 use crate::admin::assets;
 use crate::admin::auth::Who;
 use crate::admin::auth::cookie;
+use crate::admin::sentence;
 use crate::control::Board;
 use crate::control::StoreState;
 
@@ -185,18 +186,18 @@ impl Frame<'_> {
                 StoreState::Ok => {}
                 StoreState::Failing(why) => {
                     (banner("store", "The store takes nothing; requests are served as ever", &html! {
-                        p { (why) ". Samples and counts that do not fit are dropped and counted: "
+                        p { (sentence(why)) " Samples and counts that do not fit are dropped and counted: "
                             (text::count(board.store.dropped)) " so far." }
                     }))
                 }
                 StoreState::Lost(why) => {
                     (banner("store", "The store is lost; positions come from the file beside it", &html! {
-                        p { (why) ". Nothing rises until somebody resumes a slice." }
+                        p { (sentence(why)) " Nothing rises until somebody resumes a slice." }
                     }))
                 }
             }
             @if let Err(why) = &board.ready {
-                (banner("ready", "Not ready", &html! { p { (why) } }))
+                (banner("ready", "Not ready", &html! { p { (sentence(why)) } }))
             }
             @if board.draining {
                 (banner("draining", "This process is on its way out", &html! {

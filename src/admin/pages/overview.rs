@@ -84,7 +84,7 @@ pub(crate) fn page(frame: &Frame<'_>, filter: &Filter, changes: &[ChangeView]) -
         }
         (table(&slices, &unmatched, filter))
         div.cols {
-            (changes::panel("changes", "Last changes", changes, board.at, "/changes"))
+            (changes::panel("Last changes", changes, board, "/changes"))
             (trust(frame))
         }
     };
@@ -304,7 +304,7 @@ fn row(slice: &SliceView) -> Markup {
             }
             td.n role="cell" data-label="Requests" { (requests(slice)) }
             td.n role="cell" data-label="Parity at least" { (parity(slice)) }
-            td.n role="cell" data-label="Latency" { (latency(slice)) }
+            td.n.lat role="cell" data-label="Latency" { (latency(slice)) }
             td.n role="cell" data-label="Being checked" { (checking(slice)) }
         }
     }

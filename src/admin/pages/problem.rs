@@ -36,13 +36,13 @@ pub(crate) fn page(frame: &Frame<'_>) -> Markup {
         @if !rules.warnings.is_empty() {
             (Panel { id: "warnings", title: "Warnings", json: Some("/api/v1/rules"), csv: None }.draw(
                 &html! { "The file is taken, but somebody should look." },
-                &html! { div.panel-body { (problems(&rules.warnings, name, "Warnings")) } },
+                &html! { div.panel-body { (problems(&rules.warnings, name, "What supplant check warns about")) } },
             ))
         }
         @if rules.path.is_some() { (reload(frame)) }
         (Panel { id: "text", title: "Rules in force", json: Some("/api/v1/rules"), csv: None }.draw(
             &html! { code { (rules.hash) } },
-            &html! { div.panel-body { (numbered(&rules.text, "Rules in force")) } },
+            &html! { div.panel-body { (numbered(&rules.text, "The text in force")) } },
         ))
         @if let Some(text) = &rules.refused_text {
             (Panel { id: "refused", title: "What was refused", json: None, csv: None }.draw(

@@ -71,7 +71,7 @@ pub(crate) fn page(
             (page.noise())
             (page.endpoints())
             (page.excluded())
-            (changes::panel("changes", "Changes", changes, frame.board.at, "/changes"))
+            (changes::panel("Changes", changes, frame.board, "/changes"))
         }
     };
     frame.draw(&view.name, "/", &body)
@@ -258,7 +258,10 @@ impl Page<'_> {
                     (figure("Target", Some(text::target(parity.target)), ""))
                     (figure("Pairs", Some(text::count(parity.n)),
                         &format!("{} of them differ", text::count(parity.f))))
-                    (figure("Still needed", parity.needed.map(text::count), "clean comparisons"))
+                    (figure("Still needed", parity.needed.map(text::count), match parity.needed {
+                        Some(_) => "clean comparisons",
+                        None => "out of reach as it stands",
+                    }))
                 }
                 @if own.n > 0 {
                     p {
@@ -612,7 +615,7 @@ impl Page<'_> {
                     tr role="row" {
                         th scope="row" role="rowheader" { code { (row.endpoint) } }
                         td.n role="cell" data-label="Requests" { (text::count(row.count)) }
-                        td role="cell" data-label="Why" { (row.why) }
+                        td role="cell" data-label="Why" { (ticked(&row.why)) }
                         td.wide role="cell" data-label="To let it in" { code.all { (row.allow_line) } }
                     }
                 } }

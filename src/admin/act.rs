@@ -146,7 +146,10 @@ fn bad(text: &str) -> Response {
 }
 
 /// Reads a body of JSON, where an empty one stands for nothing said.
-fn read<T: serde::de::DeserializeOwned>(body: &Bytes, empty: Option<T>) -> Result<T, Box<Response>> {
+fn read<T: serde::de::DeserializeOwned>(
+    body: &Bytes,
+    empty: Option<T>,
+) -> Result<T, Box<Response>> {
     if let (true, Some(value)) = (body.is_empty(), empty) {
         return Ok(value);
     }

@@ -93,7 +93,11 @@ fn number<T: ToString>(value: Option<T>) -> String {
     value.map(|v| v.to_string()).unwrap_or_default()
 }
 
-fn with_slice(desk: &Shared, name: &str, then: impl FnOnce(&Board, &SliceBoard) -> Response) -> Response {
+fn with_slice(
+    desk: &Shared,
+    name: &str,
+    then: impl FnOnce(&Board, &SliceBoard) -> Response,
+) -> Response {
     let board = desk.parts.board.get();
     match board.slice(name) {
         Some(slice) => then(&board, slice),
@@ -146,12 +150,29 @@ pub(super) async fn slices(
 
 fn slices_csv(views: &[SliceView]) -> String {
     let head = [
-        "name", "owner", "stage", "share", "position", "needs", "requests", "compared", "n", "f",
-        "lower", "upper", "target", "legacy_p50", "legacy_p99", "candidate_p50", "candidate_p99",
-        "regressions", "checking",
+        "name",
+        "owner",
+        "stage",
+        "share",
+        "position",
+        "needs",
+        "requests",
+        "compared",
+        "n",
+        "f",
+        "lower",
+        "upper",
+        "target",
+        "legacy_p50",
+        "legacy_p99",
+        "candidate_p50",
+        "candidate_p99",
+        "regressions",
+        "checking",
     ];
     let rows = views.iter().map(|s| {
-        let quantile = |q: Option<view::QuantilesView>, pick: fn(view::QuantilesView) -> Option<f64>| {
+        let quantile = |q: Option<view::QuantilesView>,
+                        pick: fn(view::QuantilesView) -> Option<f64>| {
             number(q.and_then(pick))
         };
         [
@@ -236,7 +257,10 @@ impl GroupFilter {
                 group.differences.iter().any(|d| d.kind == self.kind)
             })
             && any(&self.path, &|| {
-                group.differences.iter().any(|d| d.path.contains(&self.path))
+                group
+                    .differences
+                    .iter()
+                    .any(|d| d.path.contains(&self.path))
             })
     }
 
@@ -280,8 +304,18 @@ pub(super) async fn divergences(
 
 fn groups_csv(groups: &[GroupView]) -> String {
     let head = [
-        "id", "endpoint", "status_legacy", "status_candidate", "differences", "verdict", "count",
-        "of", "share", "first_seen", "last_seen", "current",
+        "id",
+        "endpoint",
+        "status_legacy",
+        "status_candidate",
+        "differences",
+        "verdict",
+        "count",
+        "of",
+        "share",
+        "first_seen",
+        "last_seen",
+        "current",
     ];
     let rows = groups.iter().map(|g| {
         let keys: Vec<String> = g
@@ -455,9 +489,10 @@ pub(super) async fn changes(
         });
         return as_csv("changes", csv::table(head, rows));
     }
-    let next = views.last().filter(|_| more).map(|last| {
-        format!("/api/v1/changes?before={}&per_page={limit}", last.id)
-    });
+    let next = views
+        .last()
+        .filter(|_| more)
+        .map(|last| format!("/api/v1/changes?before={}&per_page={limit}", last.id));
     Json(json!({ "items": views, "next": next })).into_response()
 }
 

@@ -366,8 +366,8 @@ impl Auth {
 
     /// Returns the token that forms of `who` carry.
     pub fn form_token(&self, who: &Who) -> String {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0.key)
-            .expect("HMAC takes keys of any length");
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&self.0.key).expect("HMAC takes keys of any length");
         mac.update(b"form");
         mac.update(&who.session.unwrap_or_default());
         hex(&mac.finalize().into_bytes())
@@ -520,7 +520,11 @@ mod tests {
             "admin.example.com",
             "Admin.example.com:443",
         ] {
-            assert_eq!(auth.check_host(&headers(&[("host", host)])), Ok(()), "{host}");
+            assert_eq!(
+                auth.check_host(&headers(&[("host", host)])),
+                Ok(()),
+                "{host}"
+            );
         }
         for host in [
             "evil.example",
@@ -556,11 +560,22 @@ mod tests {
             ]),
             Ok(())
         );
-        for origin in ["null", "http://evil.example", "http://127.0.0.1:8080", "127.0.0.1:9900"] {
+        for origin in [
+            "null",
+            "http://evil.example",
+            "http://127.0.0.1:8080",
+            "127.0.0.1:9900",
+        ] {
             assert_eq!(post(&[("origin", origin)]), Err(Denied::Origin), "{origin}");
         }
-        assert_eq!(post(&[("sec-fetch-site", "cross-site")]), Err(Denied::Origin));
-        assert_eq!(post(&[("sec-fetch-site", "same-site")]), Err(Denied::Origin));
+        assert_eq!(
+            post(&[("sec-fetch-site", "cross-site")]),
+            Err(Denied::Origin)
+        );
+        assert_eq!(
+            post(&[("sec-fetch-site", "same-site")]),
+            Err(Denied::Origin)
+        );
     }
 
     #[test]

@@ -344,17 +344,18 @@ fn pairs(a: &[Line], b: &[Line]) -> Vec<Pair> {
         .zip(rest_b.iter().rev())
         .take_while(|(x, y)| same(x, y))
         .count();
-    let (mid_a, mid_b) = (
-        &rest_a[..rest_a.len() - end],
-        &rest_b[..rest_b.len() - end],
-    );
+    let (mid_a, mid_b) = (&rest_a[..rest_a.len() - end], &rest_b[..rest_b.len() - end]);
     let mut out: Vec<Pair> = (0..start).map(|at| (Some(at), Some(at))).collect();
     let mut hunk = Hunk::default();
     let small = mid_a
         .len()
         .checked_mul(mid_b.len())
         .is_some_and(|cells| cells <= TABLE_MAX);
-    let common = if small { common(mid_a, mid_b) } else { Vec::new() };
+    let common = if small {
+        common(mid_a, mid_b)
+    } else {
+        Vec::new()
+    };
     let (mut i, mut j) = (0, 0);
     for (x, y) in common.into_iter().chain([(mid_a.len(), mid_b.len())]) {
         hunk.left.extend((i..x).map(|at| start + at));
@@ -493,7 +494,11 @@ mod tests {
                     cell.map_or("-".to_owned(), |c| {
                         c.text.get(c.marked.clone()).unwrap().to_owned()
                             + c.tag.map(|t| format!(" ({t})")).as_deref().unwrap_or("")
-                            + if c.marked.is_empty() { c.text.trim() } else { "" }
+                            + if c.marked.is_empty() {
+                                c.text.trim()
+                            } else {
+                                ""
+                            }
                     })
                 };
                 format!("{} | {}", text(row.legacy), text(row.candidate))
@@ -518,7 +523,10 @@ mod tests {
             shown(r#"{"a":1,"gone":{"b":2},"z":3}"#, r#"{"a":1,"z":3}"#),
             [r#""gone": { | -"#, r#""b": 2 | -"#, "}, | -"]
         );
-        assert_eq!(shown(r#"{"a":1}"#, r#"{"a":1,"more":2}"#), [r#"- | "more": 2"#]);
+        assert_eq!(
+            shown(r#"{"a":1}"#, r#"{"a":1,"more":2}"#),
+            [r#"- | "more": 2"#]
+        );
     }
 
     #[test]

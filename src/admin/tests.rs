@@ -51,10 +51,12 @@ impl Said {
 
 fn answer(act: &Act) -> Result<Done, Refused> {
     match act {
-        Act::Kill(Target::Slice(slice)) if slice.as_str() == "nobody" => Err(Refused::UnknownSlice {
-            name: "nobody".to_owned(),
-            nearest: None,
-        }),
+        Act::Kill(Target::Slice(slice)) if slice.as_str() == "nobody" => {
+            Err(Refused::UnknownSlice {
+                name: "nobody".to_owned(),
+                nearest: None,
+            })
+        }
         Act::Reload => Err(Refused::Rules("2 errors".to_owned())),
         _ => Ok(Done {
             text: "done".to_owned(),
@@ -63,10 +65,7 @@ fn answer(act: &Act) -> Result<Done, Refused> {
     }
 }
 
-async fn obey(
-    mut events: mpsc::Receiver<Event>,
-    acts: Arc<std::sync::Mutex<Vec<(Act, String)>>>,
-) {
+async fn obey(mut events: mpsc::Receiver<Event>, acts: Arc<std::sync::Mutex<Vec<(Act, String)>>>) {
     while let Some(event) = events.recv().await {
         if let Event::Act { act, actor, reply } = event {
             let result = answer(&act);
@@ -122,7 +121,8 @@ impl Side {
 
     async fn get_as(&self, path: &str, secret: &str) -> Said {
         let bearer = format!("Bearer {secret}");
-        self.send(Method::GET, path, &[("authorization", &bearer)], "").await
+        self.send(Method::GET, path, &[("authorization", &bearer)], "")
+            .await
     }
 
     async fn post(&self, path: &str, headers: &[(&str, &str)], body: &str) -> Said {
@@ -168,7 +168,9 @@ fn every_page_is_served_under_a_strict_policy_and_has_nothing_inline() {
             for path in PAGES {
                 let said = side.get(path).await;
                 assert_eq!(said.status, StatusCode::OK, "{path}");
-                let policy = said.headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+                let policy = said.headers[header::CONTENT_SECURITY_POLICY]
+                    .to_str()
+                    .unwrap();
                 assert!(policy.starts_with("default-src 'self';") && !policy.contains("unsafe"));
                 assert!(said.text.starts_with("<!DOCTYPE html>"));
                 for inline in [" style=", "<style", "onclick", "<script>", "javascript:"] {
@@ -236,9 +238,14 @@ fn the_rules_page_prints_what_check_prints() {
             .map(|p| p.render("routes.yaml"))
             .collect();
         let page = side(board).get("/rules").await.text;
-        let plain = page.replace("<span class=\"err\">", "").replace("</span>", "");
+        let plain = page
+            .replace("<span class=\"err\">", "")
+            .replace("</span>", "");
         for text in texts {
-            let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
+            let escaped = text
+                .replace('&', "&amp;")
+                .replace('<', "&lt;")
+                .replace('"', "&quot;");
             assert!(plain.contains(&escaped), "{escaped}");
         }
         let other = side(fixture::refused()).get("/").await.text;
@@ -262,8 +269,14 @@ fn viewers_see_shapes_and_operators_values() {
                 assert!(!shapes.contains(secret), "{path} shows {secret}");
                 assert!(!looker.contains(secret), "{path} shows {secret}");
             }
-            assert!(shapes.contains("number") && shapes.contains("string("), "{path}");
-            assert!(values.contains("12.50") && values.contains("AX-0003"), "{path}");
+            assert!(
+                shapes.contains("number") && shapes.contains("string("),
+                "{path}"
+            );
+            assert!(
+                values.contains("12.50") && values.contains("AX-0003"),
+                "{path}"
+            );
             if path.starts_with("/slices") {
                 assert!(!values.contains("<b>Werkzeuge"), "{path} is not escaped");
             }
@@ -279,7 +292,11 @@ fn the_divergence_page_marks_what_differs_and_nothing_else() {
             .get_as("/slices/invoices/divergences/4f2a9c1e00b17a55", SECRET)
             .await
             .text;
-        assert_eq!(page.matches("<tr class=\"bad\">").count(), 2, "total and paid");
+        assert_eq!(
+            page.matches("<tr class=\"bad\">").count(),
+            2,
+            "total and paid"
+        );
         assert!(page.contains("<mark>&quot;12.50&quot;</mark>"));
         assert!(page.contains("<span class=\"tag\">string</span>"));
         assert!(page.contains("<span class=\"tag\">noise</span>"));
@@ -322,14 +339,24 @@ fn stable_shapes_of_the_api_are_there() {
         let found = side.get("/api/v1/slices/invoices/divergences").await.json();
         let item = &found["items"][0];
         for name in [
-            "id", "endpoint", "differences", "verdict", "count", "share", "first_seen", "last_seen",
+            "id",
+            "endpoint",
+            "differences",
+            "verdict",
+            "count",
+            "share",
+            "first_seen",
+            "last_seen",
         ] {
             assert!(!item[name].is_null(), "{name}");
         }
         assert_eq!(item["differences"][0]["path"], "$.total");
         assert_eq!(item["differences"][0]["kind"], "type");
         assert_eq!(item["verdict"], "regression");
-        assert_eq!(side.get("/api/v1/slices/none").await.status, StatusCode::NOT_FOUND);
+        assert_eq!(
+            side.get("/api/v1/slices/none").await.status,
+            StatusCode::NOT_FOUND
+        );
         assert_eq!(side.get("/api/v1/none").await.status, StatusCode::NOT_FOUND);
         assert_eq!(side.get("/none").await.status, StatusCode::NOT_FOUND);
     });
@@ -353,14 +380,26 @@ fn lists_are_filtered_sorted_paged_and_written_as_csv() {
         assert!(seen.len() == 50 && seen.is_sorted_by(|a, b| a >= b));
         let none = side.get(&format!("{base}?verdict=regression")).await.json();
         assert_eq!(none["total"], 0);
-        let some = side.get(&format!("{base}?path=field_4&kind=value")).await.json();
+        let some = side
+            .get(&format!("{base}?path=field_4&kind=value"))
+            .await
+            .json();
         assert_eq!(some["total"], 11);
         let csv = side.get(&format!("{base}?format=csv")).await;
-        assert!(csv.headers["content-type"].to_str().unwrap().starts_with("text/csv"));
+        assert!(
+            csv.headers["content-type"]
+                .to_str()
+                .unwrap()
+                .starts_with("text/csv")
+        );
         assert_eq!(csv.text.lines().count(), 51);
-        for path in ["/api/v1/slices", "/api/v1/changes", "/api/v1/slices/slice-with-a-long-name-000",
+        for path in [
+            "/api/v1/slices",
+            "/api/v1/changes",
+            "/api/v1/slices/slice-with-a-long-name-000",
             "/api/v1/slices/slice-with-a-long-name-000/endpoints",
-            "/api/v1/slices/slice-with-a-long-name-000/noise"] {
+            "/api/v1/slices/slice-with-a-long-name-000/noise",
+        ] {
             let csv = side.get(&format!("{path}?format=csv")).await;
             assert!(csv.text.lines().count() > 1, "{path}");
         }
@@ -401,7 +440,11 @@ fn anybody_here_may_lower_and_only_a_token_raises() {
         let bearer = format!("Bearer {SECRET}");
         let token = [("authorization", bearer.as_str())];
         let said = side
-            .post("/api/v1/slices/invoices/resume", &token, r#"{"reason":"mended"}"#)
+            .post(
+                "/api/v1/slices/invoices/resume",
+                &token,
+                r#"{"reason":"mended"}"#,
+            )
             .await;
         assert_eq!(said.status, StatusCode::OK);
         let said = side.post("/api/v1/deploys", &token, deploy).await;
@@ -438,11 +481,17 @@ fn other_sites_and_other_names_reach_nothing() {
         let evil = [("origin", "http://evil.example")];
         let said = side.post("/api/v1/slices/invoices/kill", &evil, "").await;
         assert_eq!(said.status, StatusCode::FORBIDDEN);
-        let said = side.send(Method::GET, "/", &[("host", "evil.example")], "").await;
+        let said = side
+            .send(Method::GET, "/", &[("host", "evil.example")], "")
+            .await;
         assert_eq!(said.status, StatusCode::MISDIRECTED_REQUEST);
-        let said = side.send(Method::GET, "/metrics", &[("host", "evil.example")], "").await;
+        let said = side
+            .send(Method::GET, "/metrics", &[("host", "evil.example")], "")
+            .await;
         assert_eq!(said.status, StatusCode::MISDIRECTED_REQUEST);
-        let said = side.send(Method::GET, "/healthz", &[("host", "10.1.2.3")], "").await;
+        let said = side
+            .send(Method::GET, "/healthz", &[("host", "10.1.2.3")], "")
+            .await;
         assert_eq!(said.status, StatusCode::OK);
         assert!(side.acts().is_empty());
         assert!(!said.headers.contains_key("access-control-allow-origin"));
@@ -482,24 +531,40 @@ fn a_session_takes_the_token_once() {
         let cookie = said.headers[header::SET_COOKIE].to_str().unwrap();
         let cookie = ("cookie", cookie.split(';').next().unwrap());
 
-        let page = side.send(Method::GET, "/slices/payments", &[cookie], "").await.text;
+        let page = side
+            .send(Method::GET, "/slices/payments", &[cookie], "")
+            .await
+            .text;
         assert!(page.contains("Yes: Resume"));
         let form = form_token(&page);
         let said = side
-            .post("/slices/payments/resume", &[kind, cookie], &format!("form={form}"))
+            .post(
+                "/slices/payments/resume",
+                &[kind, cookie],
+                &format!("form={form}"),
+            )
             .await;
         assert_eq!(said.status, StatusCode::SEE_OTHER);
 
         let path = "/api/v1/slices/payments/resume";
         let said = side.post(path, &[cookie], "").await;
-        assert_eq!(said.status, StatusCode::FORBIDDEN, "a cookie alone is not enough");
-        let said = side.post(path, &[cookie, ("x-supplant-form", &form)], "").await;
+        assert_eq!(
+            said.status,
+            StatusCode::FORBIDDEN,
+            "a cookie alone is not enough"
+        );
+        let said = side
+            .post(path, &[cookie, ("x-supplant-form", &form)], "")
+            .await;
         assert_eq!(said.status, StatusCode::OK);
         let said = side
             .post("/session/end", &[kind, cookie], &format!("form={form}"))
             .await;
         assert_eq!(said.status, StatusCode::SEE_OTHER);
-        let page = side.send(Method::GET, "/slices/payments", &[cookie], "").await.text;
+        let page = side
+            .send(Method::GET, "/slices/payments", &[cookie], "")
+            .await
+            .text;
         assert!(!page.contains("Yes: Resume"));
     });
 }
@@ -509,7 +574,9 @@ fn off_loopback_everything_takes_a_token() {
     run(async {
         let side = side_at(fixture::full(), "10.0.0.5:9900");
         let host = ("host", "10.0.0.5:9900");
-        let said = side.send(Method::GET, "/slices/invoices?q=a", &[host], "").await;
+        let said = side
+            .send(Method::GET, "/slices/invoices?q=a", &[host], "")
+            .await;
         assert_eq!(said.status, StatusCode::SEE_OTHER);
         let to = said.headers[header::LOCATION].to_str().unwrap();
         assert_eq!(to, "/session?next=%2Fslices%2Finvoices%3Fq%3Da");
@@ -553,7 +620,9 @@ fn events_come_at_most_once_a_second_and_remember_where_a_page_was() {
             if let Some(last) = last {
                 request = request.header("last-event-id", last);
             }
-            side.router.clone().oneshot(request.body(Body::empty()).unwrap())
+            side.router
+                .clone()
+                .oneshot(request.body(Body::empty()).unwrap())
         };
         let mut body = open(None).await.unwrap().into_body();
         let mut next = async || {
@@ -561,7 +630,10 @@ fn events_come_at_most_once_a_second_and_remember_where_a_page_was() {
             String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap()
         };
         let first = next().await;
-        assert!(first.contains("event: board") && first.contains("id: "), "{first}");
+        assert!(
+            first.contains("event: board") && first.contains("id: "),
+            "{first}"
+        );
         let before = tokio::time::Instant::now();
         for _ in 0..5 {
             side.publisher.publish(fixture::full());
@@ -570,7 +642,10 @@ fn events_come_at_most_once_a_second_and_remember_where_a_page_was() {
         assert!(second.contains("event: board"));
         assert!(before.elapsed() >= Duration::from_secs(1));
         let third = next().await;
-        assert!(third.starts_with(':'), "a heartbeat, not a fourth event: {third}");
+        assert!(
+            third.starts_with(':'),
+            "a heartbeat, not a fourth event: {third}"
+        );
 
         let id = second
             .lines()
@@ -578,7 +653,10 @@ fn events_come_at_most_once_a_second_and_remember_where_a_page_was() {
             .unwrap();
         let mut body = open(Some(id)).await.unwrap().into_body();
         let frame = body.frame().await.unwrap().unwrap().into_data().unwrap();
-        assert!(frame.starts_with(b":"), "nothing new, so a heartbeat comes first");
+        assert!(
+            frame.starts_with(b":"),
+            "nothing new, so a heartbeat comes first"
+        );
     });
 }
 
@@ -591,7 +669,10 @@ fn hostile_texts_are_only_texts() {
         slice.matches = evil.to_owned();
         let side = side(fixture::board(vec![slice], 0));
         for path in ["/", "/slices/invoices"] {
-            assert!(!side.get(path).await.text.contains("<script>alert"), "{path}");
+            assert!(
+                !side.get(path).await.text.contains("<script>alert"),
+                "{path}"
+            );
         }
         let encoded = "%22%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E";
         for path in [
@@ -601,7 +682,10 @@ fn hostile_texts_are_only_texts() {
             format!("/session?next=/{encoded}"),
             format!("/slices/invoices/divergences/{encoded}"),
         ] {
-            assert!(!side.get(&path).await.text.contains("<script>alert"), "{path}");
+            assert!(
+                !side.get(&path).await.text.contains("<script>alert"),
+                "{path}"
+            );
         }
     });
 }

@@ -253,8 +253,17 @@ impl SliceView {
             .sum();
         Self {
             name: slice.id.as_str().to_owned(),
-            stage: if killed { Stage::Legacy } else { position.stage() }.as_str(),
-            share: if killed { 0.0 } else { position.share().ratio() },
+            stage: if killed {
+                Stage::Legacy
+            } else {
+                position.stage()
+            }
+            .as_str(),
+            share: if killed {
+                0.0
+            } else {
+                position.share().ratio()
+            },
             position: position.to_string(),
             declared: slice.declared.to_string(),
             ceiling: slice.ceiling.map(|c| c.to_string()),

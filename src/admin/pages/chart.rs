@@ -26,7 +26,10 @@ pub(crate) fn thin(slots: &[Slot]) -> Vec<&Slot> {
     let whole = (last.at.0 - first.at.0).max(1) + 1;
     let width = (whole / POINTS_MAX as i64).max(1) + 1;
     let mut out: Vec<&Slot> = Vec::new();
-    for slot in slots.iter().filter(|s| s.legacy_p50.is_some() || s.candidate_p50.is_some()) {
+    for slot in slots
+        .iter()
+        .filter(|s| s.legacy_p50.is_some() || s.candidate_p50.is_some())
+    {
         let span = |s: &Slot| (s.at.0 - first.at.0) / width;
         match out.last_mut() {
             Some(kept) if span(kept) == span(slot) => {

@@ -195,7 +195,10 @@ fn keys(shown: &Shown<'_>, pair: &Example, frame: &Frame<'_>) -> Markup {
     Panel {
         id: "differences",
         title: "Where they differ",
-        json: Some(&format!("/api/v1/divergences/{}", parts::segment(&group.id))),
+        json: Some(&format!(
+            "/api/v1/divergences/{}",
+            parts::segment(&group.id)
+        )),
         csv: None,
     }
     .draw(&html! {}, &body)
@@ -216,7 +219,7 @@ fn others(frame: &Frame<'_>, shown: &Shown<'_>) -> Markup {
                 tr.here[at == shown.at] aria-current=[(at == shown.at).then_some("true")] {
                     th scope="row" { a href=(shown.url(pair)) { (at + 1) } }
                     td { (text::moment(pair.at, now)) }
-                    td { code { @if values { (pair.request.target) } @else { (pair.endpoint) } } }
+                    td { code { @if values { (answers::redacted(&pair.request.target)) } @else { (pair.endpoint) } } }
                     td.n { (status(pair.legacy.as_ref().map(|a| a.status))) }
                     td.n { (status(pair.candidate.as_ref().map(|a| a.status))) }
                 }

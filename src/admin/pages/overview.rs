@@ -94,12 +94,19 @@ pub(crate) fn page(frame: &Frame<'_>, filter: &Filter, changes: &[ChangeView]) -
 fn headline(slices: &[SliceView]) -> String {
     let (alerts, offers) = view::needing(slices);
     let says = |n: usize, one: &str, many: &str| {
-        format!("{} {}", text::count(n as u64), if n == 1 { one } else { many })
+        format!(
+            "{} {}",
+            text::count(n as u64),
+            if n == 1 { one } else { many }
+        )
     };
     match (alerts, offers) {
         (0, 0) => "Nothing needs you".to_owned(),
-        (0, n) => format!("Nothing is wrong; {} show parity", says(n, "slice", "slices"))
-            .replace("1 slice show", "1 slice shows"),
+        (0, n) => format!(
+            "Nothing is wrong; {} show parity",
+            says(n, "slice", "slices")
+        )
+        .replace("1 slice show", "1 slice shows"),
         (n, _) => says(n, "slice needs you", "slices need you"),
     }
 }
@@ -459,7 +466,11 @@ fn trust(frame: &Frame<'_>) -> Markup {
     );
     let shed = match shed {
         0 => "none dropped".to_owned(),
-        n => format!("{} dropped, {} compared", text::count(n), text::count(compared)),
+        n => format!(
+            "{} dropped, {} compared",
+            text::count(n),
+            text::count(compared)
+        ),
     };
     let dropped = match board.store.dropped {
         0 => "everything written".to_owned(),
@@ -467,7 +478,11 @@ fn trust(frame: &Frame<'_>) -> Markup {
     };
     let store_ok = board.store.state == StoreState::Ok;
     let ok = |fine: bool, says: &str| {
-        let (tone, icon) = if fine { (Tone::Plain, "ok") } else { (Tone::Alert, "alert") };
+        let (tone, icon) = if fine {
+            (Tone::Plain, "ok")
+        } else {
+            (Tone::Alert, "alert")
+        };
         parts::status(tone, icon, says)
     };
     let body = html! {

@@ -352,7 +352,7 @@ impl Page<'_> {
                     (chart)
                 }
                 div.scroll tabindex="0" role="region" aria-label="Quantiles of both sides" {
-                    table {
+                    table.fit {
                         caption.vh { "Quantiles of both sides" }
                         thead { tr {
                             th scope="col" { "Time to first byte" } th.n scope="col" { "p50" }
@@ -443,7 +443,10 @@ impl Page<'_> {
         let all = view::groups(self.slice);
         let q = look.q.trim().to_lowercase();
         let hit = |g: &GroupView| {
-            let keys = g.differences.iter().map(|d| format!("{} {}", d.path, d.kind));
+            let keys = g
+                .differences
+                .iter()
+                .map(|d| format!("{} {}", d.path, d.kind));
             q.is_empty()
                 || g.endpoint.to_lowercase().contains(&q)
                 || keys.into_iter().any(|k| k.to_lowercase().contains(&q))
@@ -453,7 +456,12 @@ impl Page<'_> {
         let earlier: Vec<&GroupView> = all.iter().filter(|g| !g.current && hit(g)).collect();
         let pages = now.len().div_ceil(GROUPS).max(1);
         let page = look.page.min(pages - 1);
-        let rows: Vec<&GroupView> = now.iter().skip(page * GROUPS).take(GROUPS).copied().collect();
+        let rows: Vec<&GroupView> = now
+            .iter()
+            .skip(page * GROUPS)
+            .take(GROUPS)
+            .copied()
+            .collect();
         let decided = now.iter().filter(|g| rank(g) == 0).count();
         let checking = now.iter().filter(|g| rank(g) > 0).count();
         let sentence = html! {
@@ -523,7 +531,13 @@ impl Page<'_> {
         let rows = view::noise(self.slice);
         if rows.is_empty() {
             let body = html! { p.panel-body.dim { "No field is known to change by itself." } };
-            return Panel { id: "noise", title: "Noise", json: None, csv: None }.draw(&html! {}, &body);
+            return Panel {
+                id: "noise",
+                title: "Noise",
+                json: None,
+                csv: None,
+            }
+            .draw(&html! {}, &body);
         }
         let sentence = html! {
             (text::plural(rows.len() as u64, "field", "fields"))
@@ -595,7 +609,10 @@ impl Page<'_> {
             json: Some(&self.url("/endpoints")),
             csv: Some(&self.url("/endpoints?format=csv")),
         }
-        .draw(&html! { "The worst one first: the slice is as safe as it." }, &body)
+        .draw(
+            &html! { "The worst one first: the slice is as safe as it." },
+            &body,
+        )
     }
 
     fn excluded(&self) -> Markup {
@@ -621,8 +638,13 @@ impl Page<'_> {
                 } }
             } } }
         };
-        Panel { id: "excluded", title: "Left out of mirroring", json: Some(&self.url("")), csv: None }
-            .draw(&sentence, &body)
+        Panel {
+            id: "excluded",
+            title: "Left out of mirroring",
+            json: Some(&self.url("")),
+            csv: None,
+        }
+        .draw(&sentence, &body)
     }
 }
 
@@ -640,28 +662,49 @@ fn figure(name: &str, value: Option<String>, note: &str) -> Markup {
 }
 
 fn count_of(view: &SliceView, name: &str) -> u64 {
-    view.outcomes
-        .get(name)
-        .and_then(Value::as_u64)
-        .unwrap_or(0)
+    view.outcomes.get(name).and_then(Value::as_u64).unwrap_or(0)
 }
 
 /// What each outcome means, and how it is drawn; in the order of the bar.
 const OUTCOMES: [(&str, &str, Fill); 14] = [
     ("match", "same answer", Fill::Class("f-match")),
-    ("masked", "differs in known noise only", Fill::Pattern("p-m")),
+    (
+        "masked",
+        "differs in known noise only",
+        Fill::Pattern("p-m"),
+    ),
     ("divergence", "another answer", Fill::Class("f-alert")),
-    ("candidate_error", "no complete answer", Fill::Pattern("p-a")),
+    (
+        "candidate_error",
+        "no complete answer",
+        Fill::Pattern("p-a"),
+    ),
     ("timeout", "no answer in time", Fill::Pattern("p-a")),
-    ("sampled_out", "left out by sample or rate", Fill::Class("out")),
-    ("not_mirrored", "nobody was to get a copy", Fill::Class("out")),
+    (
+        "sampled_out",
+        "left out by sample or rate",
+        Fill::Class("out"),
+    ),
+    (
+        "not_mirrored",
+        "nobody was to get a copy",
+        Fill::Class("out"),
+    ),
     ("unsafe_method", "never sent twice", Fill::Pattern("p-d")),
     ("not_comparable", "", Fill::Pattern("p-c")),
-    ("vacuous", "says nothing on both sides", Fill::Pattern("p-r")),
+    (
+        "vacuous",
+        "says nothing on both sides",
+        Fill::Pattern("p-r"),
+    ),
     ("shed", "copy dropped", Fill::Pattern("p-r")),
     ("aborted", "client left early", Fill::Pattern("p-r")),
     ("legacy_error", "no complete answer", Fill::Pattern("p-r")),
-    ("both_error", "no complete answer from either", Fill::Pattern("p-r")),
+    (
+        "both_error",
+        "no complete answer from either",
+        Fill::Pattern("p-r"),
+    ),
 ];
 
 /// Returns name, meaning, count and fill of each outcome that happened, and what is pending.
@@ -674,7 +717,11 @@ fn outcome_rows(view: &SliceView) -> Vec<(&'static str, String, u64, Fill)> {
                 Some(reasons) if *name != "masked" || reasons.len() > 1 => reasons
                     .iter()
                     .map(|(reason, n)| {
-                        format!("{} {}", text::count(n.as_u64().unwrap_or(0)), reason.replace('_', " "))
+                        format!(
+                            "{} {}",
+                            text::count(n.as_u64().unwrap_or(0)),
+                            reason.replace('_', " ")
+                        )
                     })
                     .collect::<Vec<_>>()
                     .join(", "),
@@ -682,7 +729,9 @@ fn outcome_rows(view: &SliceView) -> Vec<(&'static str, String, u64, Fill)> {
             };
             (*name, says, count_of(view, name), *fill)
         })
-        .filter(|(name, _, count, _)| *count > 0 || matches!(*name, "match" | "masked" | "divergence"))
+        .filter(|(name, _, count, _)| {
+            *count > 0 || matches!(*name, "match" | "masked" | "divergence")
+        })
         .collect();
     if view.pending > 0 {
         let says = "not ended, or still being compared".to_owned();
@@ -702,9 +751,17 @@ fn rank(group: &GroupView) -> u8 {
 
 fn table(rows: &[&GroupView], caption: &str, frame: &Frame<'_>) -> Markup {
     let groups: [(u8, &str, &str); 3] = [
-        (0, "Regressions", "the candidate differs where legacy agrees with itself"),
+        (
+            0,
+            "Regressions",
+            "the candidate differs where legacy agrees with itself",
+        ),
         (1, "No answer", "the candidate gave none, or not in time"),
-        (2, "Being checked", "they count against parity until legacy itself has been asked often enough"),
+        (
+            2,
+            "Being checked",
+            "they count against parity until legacy itself has been asked often enough",
+        ),
     ];
     html! {
         div.scroll { table.rows.divs role="table" {

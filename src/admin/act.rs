@@ -235,7 +235,7 @@ pub(super) async fn api_deploy(
     body: Bytes,
 ) -> Response {
     let Deploy { backend, version } = match read(&body, None) {
-        Ok(deploy) => deploy,
+        Ok(read) => read,
         Err(response) => return *response,
     };
     if backend.is_empty() || version.is_empty() || version.len() > 200 {

@@ -11,8 +11,6 @@ pub mod auth;
 mod csv;
 mod diff;
 mod events;
-#[cfg(test)]
-mod fixture;
 mod pages;
 mod pair;
 mod shape;

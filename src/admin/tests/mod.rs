@@ -1,5 +1,7 @@
 //! The admin side from outside: requests in, answers out.
 
+mod fixture;
+
 use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::http::Method;
@@ -14,9 +16,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tower::ServiceExt;
 
+use self::fixture::SECRET;
 use super::Desk;
-use super::fixture;
-use super::fixture::SECRET;
 use super::router;
 use crate::control::Act;
 use crate::control::Board;

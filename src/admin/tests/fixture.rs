@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::Parts;
-use super::auth::Auth;
-use super::auth::Role;
-use super::auth::Token;
-use super::shelf::Shelf;
+use crate::admin::Parts;
+use crate::admin::Shelf;
+use crate::admin::auth::Auth;
+use crate::admin::auth::Role;
+use crate::admin::auth::Token;
 use crate::compare::BodyKind;
 use crate::compare::BodyView;
 use crate::control::Board;
@@ -172,7 +172,7 @@ fn group(id: &str, endpoint: &str, path: &str, kind: Kind, count: u64, of: u64) 
         verdict: Verdict::Undecided,
         count,
         of,
-        share: super::pages::text::to_f64(count) / super::pages::text::to_f64(of),
+        share: crate::admin::pages::text::to_f64(count) / crate::admin::pages::text::to_f64(of),
         first_seen: ago(11_400),
         last_seen: ago(90),
         examples: vec![],

@@ -200,10 +200,7 @@ fn add_bytes(found: &mut Found, legacy: &Bytes, candidate: &Bytes) {
         _ => Kind::Length,
     };
     let at = common_prefix(legacy, candidate);
-    let raw = |body: &Bytes| match body.is_empty() {
-        true => Raw::Nothing,
-        false => Raw::Text(body.clone(), at),
-    };
+    let raw = |body: &Bytes| Raw::Text(body.clone(), at);
     found.add("body", kind, raw(legacy), raw(candidate));
 }
 

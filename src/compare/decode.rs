@@ -83,10 +83,10 @@ pub(crate) fn decode(
     Ok(body)
 }
 
-fn read(decoder: impl Read, bomb: u64, steps: u64) -> Result<Bytes, Failure> {
+fn read(source: impl Read, bomb: u64, steps: u64) -> Result<Bytes, Failure> {
     let limit = bomb.min(steps);
     let mut decoded = Vec::new();
-    let outcome = decoder
+    let outcome = source
         .take(limit.saturating_add(1))
         .read_to_end(&mut decoded);
     let len = decoded.len() as u64;
@@ -115,11 +115,9 @@ mod tests {
     }
 
     fn br(text: &[u8]) -> Vec<u8> {
-        let mut encoded = Vec::new();
-        let mut encoder = brotli::CompressorWriter::new(&mut encoded, 4096, 5, 20);
+        let mut encoder = brotli::CompressorWriter::new(Vec::new(), 4096, 5, 20);
         encoder.write_all(text).unwrap();
-        drop(encoder);
-        encoded
+        encoder.into_inner()
     }
 
     fn run(coding: &'static str, body: Vec<u8>) -> Result<Bytes, Failure> {

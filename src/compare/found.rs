@@ -99,10 +99,8 @@ impl Found {
         if let Some(at) = known(&self.index, path) {
             return at;
         }
-        let path = match self.list.len() < self.limits.keys && path.len() <= PATH_BYTES {
-            true => path,
-            false => OTHER,
-        };
+        let fits = self.list.len() < self.limits.keys && path.len() <= PATH_BYTES;
+        let path = if fits { path } else { OTHER };
         if let Some(at) = known(&self.index, path) {
             return at;
         }
@@ -156,9 +154,10 @@ impl Found {
 
     pub(crate) fn finish(mut self) -> Compared {
         if self.list.is_empty() {
-            return match self.own {
-                true => Compared::OwnHeader,
-                false => Compared::Match,
+            return if self.own {
+                Compared::OwnHeader
+            } else {
+                Compared::Match
             };
         }
         for difference in &mut self.list {

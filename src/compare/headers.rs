@@ -115,13 +115,28 @@ fn raw(name: &HeaderName, values: &[&HeaderValue]) -> Raw {
 fn is_out(name: &HeaderName, validators: bool) -> bool {
     let name = name.as_str();
     match name {
-        "connection" | "keep-alive" | "proxy-connection" | "te" | "trailer" | "upgrade" => true,
-        "proxy-authenticate" | "proxy-authorization" => true,
-        "transfer-encoding" | "content-length" => true,
-        // Compared with the bodies, which it says how to read.
-        "content-encoding" => true,
-        "date" | "server" | "via" | "x-request-id" | "traceparent" => true,
-        "age" | "server-timing" | "x-runtime" | "x-response-time" | "x-served-by" => true,
+        // `content-encoding` is compared with the bodies, which it says how to read.
+        "connection"
+        | "keep-alive"
+        | "proxy-connection"
+        | "te"
+        | "trailer"
+        | "upgrade"
+        | "proxy-authenticate"
+        | "proxy-authorization"
+        | "transfer-encoding"
+        | "content-length"
+        | "content-encoding"
+        | "date"
+        | "server"
+        | "via"
+        | "x-request-id"
+        | "traceparent"
+        | "age"
+        | "server-timing"
+        | "x-runtime"
+        | "x-response-time"
+        | "x-served-by" => true,
         "etag" | "last-modified" => !validators,
         _ => ["x-cache", "ratelimit", "x-ratelimit"]
             .iter()

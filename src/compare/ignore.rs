@@ -76,12 +76,12 @@ fn field_name(name: &str, part: &str) -> Result<String, String> {
         ));
     }
     let fits = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    match name.bytes().all(fits) {
-        true => Ok(name),
-        false => Err(format!(
-            "`{name}` is not the name of a field; write letters, digits and `-`, such as `{part}:x-build`"
-        )),
+    if name.bytes().all(fits) {
+        return Ok(name);
     }
+    Err(format!(
+        "`{name}` is not the name of a field; write letters, digits and `-`, such as `{part}:x-build`"
+    ))
 }
 
 fn json_steps(text: &str) -> Result<Vec<Step>, String> {
@@ -226,6 +226,12 @@ impl Ignores {
         self.trailers
             .iter()
             .any(|p| glob(p.as_bytes(), name.as_bytes()))
+    }
+
+    /// Returns whether a pattern names a member of an array by its index.
+    pub(crate) fn knows_indices(&self) -> bool {
+        let steps = self.json.iter().flatten();
+        steps.into_iter().any(|step| matches!(step, Step::Index(_)))
     }
 
     /// Returns the states at `$`.

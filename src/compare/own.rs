@@ -7,6 +7,9 @@
 /// Bytes that may stand between a name and its value, as in `name": "value`.
 const GAP_BYTES: usize = 8;
 
+/// Echoes of one field that are taken out of one text; each costs a copy of it.
+const ECHOES_MAX: usize = 16;
+
 /// A field that this proxy set on one of the two requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnField {
@@ -91,7 +94,7 @@ fn strip(own: &[OwnField], text: &[u8]) -> Option<Vec<u8>> {
     let mut rest: Option<Vec<u8>> = None;
     for field in own {
         let mut from = 0;
-        loop {
+        for _ in 0..ECHOES_MAX {
             let now = rest.as_deref().unwrap_or(text);
             let Some((start, end)) = now.get(from..).and_then(|tail| field.find(tail)) else {
                 break;
@@ -106,8 +109,18 @@ fn strip(own: &[OwnField], text: &[u8]) -> Option<Vec<u8>> {
     rest
 }
 
+/// Takes the quotes around a range in, as JSON writes names and values.
+fn unquote(text: &[u8], start: usize, end: usize) -> (usize, usize) {
+    let before = start.checked_sub(1).and_then(|at| text.get(at));
+    match (before, text.get(end)) {
+        (Some(open @ (b'"' | b'\'')), Some(close)) if open == close => (start - 1, end + 1),
+        _ => (start, end),
+    }
+}
+
 /// Widens a range to its whole line, if nothing else is in it; otherwise to one separator.
 fn widen(text: &[u8], start: usize, end: usize) -> (usize, usize) {
+    let (start, end) = unquote(text, start, end);
     let before = text.get(..start).unwrap_or_default();
     let after = text.get(end..).unwrap_or_default();
     let line_start = before
@@ -157,6 +170,10 @@ mod tests {
         assert!(same("Host: a\r\n", "Host: a\r\nSupplant-Role: shadow\r\n"));
         assert!(same("a=1&b=2", "a=1&supplant_role=shadow&b=2"));
         assert!(same("a=1", "a=1, HTTP_SUPPLANT_ROLE=shadow"));
+        assert!(same(
+            "{\"a\": {\"b\": \"c\"}}\n{}\n",
+            "{\"a\": {\"b\": \"c\", \"Supplant-Role\": \"shadow\"}}\n{}\n"
+        ));
         assert!(!same("Host: a\r\n", "Host: a\r\nSupplant-Role: other\r\n"));
         assert!(!same("Host: a\r\n", "Host: b\r\nSupplant-Role: shadow\r\n"));
         assert!(!same("total 1", "total 2 Supplant-Role: shadow"));

@@ -253,6 +253,27 @@ proptest! {
     }
 
     #[test]
+    fn two_texts_that_share_parts_match_if_and_only_if_they_are_equal(
+        pool in prop::collection::vec(json(), 1..4),
+        a in prop::collection::vec(any::<prop::sample::Index>(), 0..4),
+        b in prop::collection::vec(any::<prop::sample::Index>(), 0..4),
+        array: bool,
+    ) {
+        let made = |picks: &[prop::sample::Index]| {
+            let parts: Vec<_> = picks.iter().map(|pick| pool[pick.index(pool.len())].clone()).collect();
+            let names = ["p", "q", "r", "s"].map(str::to_owned);
+            if array { serde_json::json!({"before": 1, "all": parts, "after": [1, {"x": pool[0]}]}) } else { serde_json::Value::Object(names.into_iter().zip(parts).collect()) }
+        };
+        let (a, b) = (made(&a), reversed(&made(&b)));
+        let same = same_by_oracle(&a, &b);
+        let (a, b) = (a.to_string(), b.to_string());
+        let there = compare_json(a.as_bytes(), b.as_bytes());
+        prop_assert_eq!(there == Compared::Match, same, "{} {}", a, b);
+        let back = compare_json(b.as_bytes(), a.as_bytes());
+        prop_assert_eq!(there.differences().len(), back.differences().len());
+    }
+
+    #[test]
     fn swapping_the_sides_swaps_missing_and_extra(a in json(), b in json()) {
         let (a, b) = (a.to_string(), b.to_string());
         let there = compare_json(a.as_bytes(), b.as_bytes());
@@ -273,7 +294,9 @@ proptest! {
         let digits: Vec<usize> = text.char_indices().filter(|(i, c)| {
             c.is_ascii_digit() && !text.get(..*i).unwrap().ends_with(|c: char| c != ':' && c != ',' && c != '[' && c != '-')
         }).map(|(i, _)| i).collect();
-        prop_assume!(!digits.is_empty() && !text.contains("\\\""));
+        if digits.is_empty() || text.contains("\\\"") {
+            return Ok(());
+        }
         let at = digits[pick.index(digits.len())];
         let mut changed = text.clone();
         changed.replace_range(at..=at, "8");

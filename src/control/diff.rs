@@ -161,7 +161,10 @@ mod tests {
         let old: String = (0..40).map(line).collect();
         let new = old.replace("\n5\n", "\nfive\n").replace("\n30\n", "\n");
         let diff = unified(&old, &new);
-        assert!(diff.contains("@@ -3,7 +3,7 @@") && diff.contains("@@ -28,7 +28,6 @@"), "{diff}");
+        assert!(
+            diff.contains("@@ -3,7 +3,7 @@") && diff.contains("@@ -28,7 +28,6 @@"),
+            "{diff}"
+        );
     }
 
     proptest! {

@@ -15,10 +15,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How long after a rollback `resume` asks for a reason; each rollback doubles it.
-const COOL_DOWN: Duration = Duration::from_secs(30 * 60);
-const COOL_DOWN_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+const COOL_DOWN: Duration = Duration::from_mins(30);
+const COOL_DOWN_MAX: Duration = Duration::from_hours(24);
 /// How long what holds a slice outlives its removal from the rules.
-pub(super) const GONE: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const GONE: Duration = Duration::from_hours(24);
 
 /// What an act did to the positions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,10 +103,10 @@ impl Holds {
 
     /// Returns what holds a slice, in force.
     pub(super) fn hold(&self, slice: &SliceId) -> Hold {
-        let held = self.in_force.held(slice);
+        let kept = self.in_force.held(slice);
         let mut hold = Hold {
-            ceiling: held.and_then(|h| h.ceiling),
-            killed: held.is_some_and(|h| h.killed),
+            ceiling: kept.and_then(|h| h.ceiling),
+            killed: kept.is_some_and(|h| h.killed),
         };
         if let Some(lost) = &self.lost {
             let floor = lost.floor.get(slice).copied().unwrap_or(Position::LEGACY);
@@ -157,7 +157,12 @@ impl Holds {
             held.rolled_back_at = Some(now);
         }
         let text = format!("`{slice}` is at shadow at most, until it is resumed");
-        self.down(next, changed, text, format!("`{slice}` was rolled back already"))
+        self.down(
+            next,
+            changed,
+            text,
+            format!("`{slice}` was rolled back already"),
+        )
     }
 
     fn down(&mut self, next: Positions, changed: bool, text: String, same: String) -> Moved {
@@ -190,7 +195,14 @@ impl Holds {
             }
             Target::Slice(slice) => {
                 let held = next.slices.entry(slice.clone()).or_default();
-                lift(slice, held, reason, now, self.lost.is_some(), next.all_killed)?
+                lift(
+                    slice,
+                    held,
+                    reason,
+                    now,
+                    self.lost.is_some(),
+                    next.all_killed,
+                )?
             }
         };
         self.wanted = next;
@@ -252,7 +264,9 @@ impl Holds {
         if changed {
             self.wanted.generation += 1;
             let wanted = &self.wanted.slices;
-            self.in_force.slices.retain(|slice, _| wanted.contains_key(slice) || has(slice));
+            self.in_force
+                .slices
+                .retain(|slice, _| wanted.contains_key(slice) || has(slice));
         }
         changed
     }

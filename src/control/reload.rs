@@ -89,6 +89,14 @@ fn unreadable(error: &str) -> Problem {
     )
 }
 
+/// Says that judging broke: a defect of ours that costs this content only.
+pub(super) fn broken(error: &str) -> Problem {
+    problem(
+        format!("reading the file broke: {error}"),
+        "this is a defect; the rules in force stay",
+    )
+}
+
 /// Says that content will not be taken while its last line does not end.
 pub(super) fn half_written() -> Problem {
     problem(
@@ -186,7 +194,10 @@ mod tests {
         let b = bytes("b\n");
         assert_eq!(next(&mut waiting, &b, false, true, later(400)), look(900));
         assert_eq!(next(&mut waiting, &a, false, true, later(500)), look(1_000));
-        assert_eq!(next(&mut waiting, &a, false, true, later(1_000)), Next::Take);
+        assert_eq!(
+            next(&mut waiting, &a, false, true, later(1_000)),
+            Next::Take
+        );
         assert!(waiting.is_none());
     }
 

@@ -30,6 +30,7 @@ use crate::table::Served;
 use crate::table::Table;
 use crate::table::Tally;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -108,6 +109,11 @@ impl Ticker {
         }
     }
 
+    /// Takes over the deltas of the shadow threads, which start later.
+    pub(super) fn attach(&mut self, deltas: Deltas) {
+        self.deltas = deltas;
+    }
+
     /// Returns what a slice counted, restarts included.
     pub(super) fn counts(&self, lane: &Lane) -> Counts {
         sum(self.base.get(lane.id()), lane.tally())
@@ -160,7 +166,9 @@ impl Ticker {
         for lane in beat.table.lanes() {
             let tally = Arc::clone(lane.tally());
             self.tallies.insert(lane.id().clone(), tally);
-            self.gone.entry(lane.id().clone()).or_insert(Some(UnixMillis(0)));
+            self.gone
+                .entry(lane.id().clone())
+                .or_insert(Some(UnixMillis(0)));
         }
         let mut forget = Vec::new();
         for (id, gone) in &mut self.gone {
@@ -234,7 +242,9 @@ impl Ticker {
         };
         let before = slice.evidence.epoch().number;
         let mut changed = seen.is_some() || slice.computed.is_none();
-        slice.evidence.set_controls(rule.compare.control > Share::NONE);
+        slice
+            .evidence
+            .set_controls(rule.compare.control > Share::NONE);
         slice.evidence.rules_changed(rule.epoch_key, now);
         for deployed in &beat.deployed {
             for side in sides(lane, &deployed.backend) {
@@ -253,7 +263,11 @@ impl Ticker {
                 actor: "supplant".to_owned(),
                 kind: ChangeKind::Epoch,
                 slice: Some(lane.id().clone()),
-                text: format!("the evidence of `{}` begins anew: {}", lane.id(), epoch.reason),
+                text: format!(
+                    "the evidence of `{}` begins anew: {}",
+                    lane.id(),
+                    epoch.reason
+                ),
                 diff: None,
                 hash: None,
             }));
@@ -301,16 +315,19 @@ impl Ticker {
         figures.share_served = share(lane.tally().served_by());
         let excluded = lane.notes().list_excluded();
         let same = figures.excluded.len() == excluded.len()
-            && figures.excluded.iter().map(|e| e.count).eq(excluded.iter().map(|e| e.1));
+            && figures
+                .excluded
+                .iter()
+                .map(|e| e.count)
+                .eq(excluded.iter().map(|e| e.1));
         if !same {
-            let view = |(endpoint, count, why): (Arc<str>, u64, crate::table::Excluded)| {
-                ExcludedView {
+            let view =
+                |(endpoint, count, why): (Arc<str>, u64, crate::table::Excluded)| ExcludedView {
                     allow_line: allow_line(&endpoint),
                     endpoint: endpoint.to_string(),
                     count,
                     why: why.as_str().to_owned(),
-                }
-            };
+                };
             figures.excluded = Arc::new(excluded.into_iter().map(view).collect());
         }
     }
@@ -338,7 +355,10 @@ fn keep(writer: &Writer, slice: &SliceId, parts: Vec<Part>, all: bool) {
 /// Returns which sides of a slice a backend is.
 fn sides(lane: &Lane, backend: &str) -> Vec<Side> {
     let is = |side: &Side| *lane.backend(*side).config().name == *backend;
-    [Side::Legacy, Side::Candidate].into_iter().filter(is).collect()
+    [Side::Legacy, Side::Candidate]
+        .into_iter()
+        .filter(is)
+        .collect()
 }
 
 fn sum(base: Option<&Counts>, tally: &Tally) -> Counts {
@@ -382,7 +402,8 @@ fn allow_line(endpoint: &str) -> String {
             Some(front) => {
                 n += 1;
                 named.push_str(front);
-                named.push_str(&format!("{{p{n}}}"));
+                // Writing to a string cannot fail.
+                write!(named, "{{p{n}}}").unwrap_or_default();
             }
             None => named.push_str(piece),
         }
@@ -406,8 +427,10 @@ mod tests {
         let tally = Arc::new(Tally::default());
         let open = tally.open();
         tally.ended(crate::model::Outcome::Match);
-        let mut base = Counts::default();
-        base.requests = 5;
+        let mut base = Counts {
+            requests: 5,
+            ..Counts::default()
+        };
         base.outcomes[crate::model::Outcome::Aborted.index()] = 5;
         let counts = sum(Some(&base), &tally);
         assert_eq!(counts.requests, 7);

@@ -61,9 +61,8 @@ impl Times {
     fn quantiles(&self) -> Option<Quantiles> {
         let times = self.0.as_ref()?;
         let n = times.len();
-        let at = |p: f64, from: u64| {
-            (n >= from).then(|| real(times.value_at_quantile(p)) / 1_000_000.0)
-        };
+        let at =
+            |p: f64, from: u64| (n >= from).then(|| real(times.value_at_quantile(p)) / 1_000_000.0);
         Some(Quantiles {
             p50: at(0.5, 20),
             p95: at(0.95, 200),
@@ -126,7 +125,7 @@ impl Latencies {
         let (low, high) = rank_band(self.pairs, 0.5, ALPHA);
         Some(Band {
             value: self.at_rank(self.pairs / 2),
-            lower: self.at_rank(low),
+            lower: self.at_rank(low.saturating_sub(1)),
             upper: self.at_rank(high.min(self.pairs - 1)),
         })
     }

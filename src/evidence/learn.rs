@@ -1,5 +1,6 @@
 //! Learns which places are crowded. Pure.
 
+use crate::evidence::delta::sorted;
 use crate::evidence::template::CROWDED;
 use crate::evidence::template::FOLDED;
 use crate::evidence::template::FREQUENT;
@@ -39,7 +40,13 @@ impl Learner {
     }
 
     /// Counts the names in the path of a key, and returns whether a place became crowded.
-    pub(super) fn key(&mut self, folds: &mut Folds, endpoint: &str, path: &str, count: u64) -> bool {
+    pub(super) fn key(
+        &mut self,
+        folds: &mut Folds,
+        endpoint: &str,
+        path: &str,
+        count: u64,
+    ) -> bool {
         if !path.starts_with('$') {
             return false;
         }
@@ -93,19 +100,22 @@ impl Learner {
     }
 
     fn crowded(&self) -> Option<Box<str>> {
-        let crowded = self.places.iter().filter(|(_, names)| names.len() > CROWDED);
+        let crowded = self
+            .places
+            .iter()
+            .filter(|(_, names)| names.len() > CROWDED);
         crowded.map(|(place, _)| place.clone()).min()
     }
 
     fn rename(&mut self, folds: &Folds) {
         let mut places: HashMap<Box<str>, HashMap<Box<str>, u64>> = HashMap::new();
-        for (place, names) in std::mem::take(&mut self.places) {
+        for (place, names) in sorted(std::mem::take(&mut self.places)) {
             let place = folds.place(&place);
             if folds.places.contains_key(place.as_str()) {
                 continue;
             }
             let merged = places.entry(place.into()).or_default();
-            for (name, seen) in names {
+            for (name, seen) in sorted(names) {
                 *merged.entry(name).or_default() += seen;
             }
         }
@@ -131,7 +141,9 @@ impl Folds {
             let mut changed = false;
             let mut renamed: HashMap<Box<str>, HashSet<Box<str>>> = HashMap::new();
             let mut inside = HashSet::new();
-            for (place, kept) in &self.places {
+            let mut held: Vec<_> = self.places.iter().collect();
+            held.sort_unstable_by_key(|(place, _)| *place);
+            for (place, kept) in held {
                 let name = self.place(place);
                 changed |= *name != **place;
                 if let Some((endpoint, _)) = name.split_once(INSIDE) {

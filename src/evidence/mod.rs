@@ -5,12 +5,30 @@
 //! epochs. A worker fills a [`Delta`]; the tick absorbs it into the [`Evidence`] of each slice and
 //! publishes what is [`Known`]; pages read a [`Summary`].
 
+mod book;
 mod delta;
+mod discord;
 mod epoch;
+mod groups;
 mod known;
+mod latency;
+mod learn;
+mod noise;
+mod paired;
+mod parity;
+mod rows;
+mod saved;
+mod slots;
 mod summary;
 mod tally;
 mod template;
+mod view;
+mod words;
+
+#[cfg(test)]
+mod sims;
+#[cfg(test)]
+mod tests;
 
 pub use delta::ControlSeen;
 pub use delta::Delta;
@@ -21,9 +39,21 @@ pub use delta::PairVerdict;
 pub use delta::SliceDelta;
 pub use delta::TripleSeen;
 pub use delta::Versions;
+pub use discord::discord;
 pub use epoch::Evidence;
-pub use epoch::Part;
 pub use known::Known;
+pub use paired::LATENCY;
+pub use paired::RARE;
+pub use paired::k2_alarm;
+pub use paired::k2_log_e;
+pub use paired::key_limit;
+pub use paired::single_limit;
+pub use parity::ALPHA;
+pub use parity::k1_bounds;
+pub use parity::k1_needed;
+pub use parity::ln_beta;
+pub use parity::rank_band;
+pub use saved::Part;
 pub use summary::Band;
 pub use summary::Counts;
 pub use summary::EndpointView;
@@ -38,3 +68,4 @@ pub use summary::Slot;
 pub use summary::Summary;
 pub use summary::Verdict;
 pub use template::Folds;
+pub use words::parity as parity_sentence;

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The rates with `log M(q) < ln(1/α)` cover the true one at all `n` at once with probability
-//! `1 − α` (Robbins' mixture; Howard, Ramdas, McAuliffe and Sekhon 2021, *Time-uniform,
+//! `1 − α` (Robbins' mixture; Howard and others 2021, *Time-uniform,
 //! nonparametric, nonasymptotic confidence sequences*). A fixed-n interval looked at again and
 //! again passes a slice that stands exactly at its limit in a third of all cases.
 
@@ -63,10 +63,7 @@ pub fn k1_needed(f: u64, q0: f64, alpha: f64) -> Option<u64> {
     if !(q0 > 0.0 && q0 < 1.0) {
         return None;
     }
-    let limit = -alpha.ln();
-    let shown = |n: u64| {
-        n > 0 && f <= n && real(f) / real(n) < q0 && Martingale::new(n, f, q0).log(q0) >= limit
-    };
+    let shown = |n: u64| k1_below(n, f, q0, alpha);
     let mut high = f.max(1);
     while !shown(high) {
         high = high.checked_mul(2).filter(|&high| high <= REACH)?;
@@ -83,26 +80,34 @@ pub fn k1_needed(f: u64, q0: f64, alpha: f64) -> Option<u64> {
     Some(high)
 }
 
-/// Returns the ranks (from 0 to `n`) between which the `p`-quantile of `n` values lies.
+/// Returns whether the rate is shown to be below `q0`: its upper bound is.
+pub(super) fn k1_below(n: u64, f: u64, q0: f64, alpha: f64) -> bool {
+    n > 0 && f <= n && real(f) / real(n) < q0 && Martingale::new(n, f, q0).log(q0) >= -alpha.ln()
+}
+
+/// Returns whether the rate is shown to be above `q0`: its lower bound is.
+pub(super) fn k1_above(n: u64, f: u64, q0: f64, alpha: f64) -> bool {
+    n > 0 && f <= n && real(f) / real(n) > q0 && Martingale::new(n, f, q0).log(q0) >= -alpha.ln()
+}
+
+/// Returns the least and the greatest number of values, of `n`, that may lie below the
+/// `p`-quantile: it lies between the values of rank `least` and `greatest + 1`, from 1.
 ///
 /// Being below the quantile is a yes or no with chance `p`, so the same martingale, with its
 /// prior centered there, bounds the number of values below it.
 pub fn rank_band(n: u64, p: f64, alpha: f64) -> (u64, u64) {
-    let (a, b) = (p / (1.0 - p), 1.0);
+    let prior = p / (1.0 - p);
     let limit = -alpha.ln();
-    let inside = |k: u64| {
-        let (k, rest) = (real(k), real(n - k));
-        let log = ln_beta(a + k, b + rest) - ln_beta(a, b) - k * p.ln() - rest * (1.0 - p).ln();
-        log < limit
+    let inside = |below: u64| {
+        let (below, above) = (real(below), real(n - below));
+        let mixed = ln_beta(prior + below, 1.0 + above) - ln_beta(prior, 1.0);
+        mixed - below * p.ln() - above * (1.0 - p).ln() < limit
     };
     let center = floor(real(n) * p).min(n);
     if !inside(center) {
         return (0, n);
     }
-    (
-        edge(center, 0, &inside),
-        edge(center, n, &inside),
-    )
+    (edge(center, 0, &inside), edge(center, n, &inside))
 }
 
 /// Returns the last rank from `inside` towards `end` for which the predicate holds.
@@ -214,14 +219,15 @@ mod tests {
 
     #[test]
     fn the_ranks_of_p99_are_those_of_the_published_vectors() {
-        for (n, low, high, unit) in [
-            (1_000, 0.979, 0.998, 1e-3),
-            (10_000, 0.9865, 0.9931, 1e-4),
-            (100_000, 0.9888, 0.9911, 1e-4),
+        for (n, low, high, digits) in [
+            (1_000, 0.979, 0.998, 1e3),
+            (10_000, 0.9865, 0.9931, 1e4),
+            (100_000, 0.9888, 0.9911, 1e4),
         ] {
             let (l, h) = rank_band(n, 0.99, ALPHA);
-            let (l, h) = (real(l) / real(n), real(h) / real(n));
-            assert!((l - low).abs() <= unit && (h - high).abs() <= unit, "{n}: {l} {h}");
+            let quantile = |rank: u64| (real(rank) / real(n) * digits).round() / digits;
+            let (l, h) = (quantile(l), quantile(h + 1));
+            assert!(close(l, low) && close(h, high), "{n}: {l} {h}");
         }
     }
 
@@ -239,6 +245,15 @@ mod tests {
             let (lower, upper) = k1_bounds(n, f, q0, ALPHA);
             let parity = 1.0 - real(f) / real(n);
             prop_assert!(0.0 <= lower && lower <= parity + 1e-12 && parity <= upper + 1e-12 && upper <= 1.0);
+        }
+
+        #[test]
+        fn being_shown_is_what_the_bounds_say(n in 1u64..100_000, share in 0.0f64..0.01, q0 in 1e-4f64..0.01) {
+            let f = floor(real(n) * share).min(n);
+            let (lower, upper) = k1_bounds(n, f, q0, ALPHA);
+            prop_assume!((1.0 - upper - q0).abs() > 1e-9 && (1.0 - lower - q0).abs() > 1e-9);
+            prop_assert_eq!(k1_above(n, f, q0, ALPHA), 1.0 - upper > q0);
+            prop_assert_eq!(k1_below(n, f, q0, ALPHA), 1.0 - lower < q0);
         }
 
         #[test]

@@ -55,10 +55,14 @@ impl Slots {
         self.slots.entry(number).or_default()
     }
 
-    /// Forgets what is older than an hour.
+    /// Forgets what is not within the last hour.
     pub(super) fn trim(&mut self, now: UnixMillis) {
-        let oldest = now.0.div_euclid(SPAN).saturating_sub(KEPT - 1);
+        let last = now.0.div_euclid(SPAN);
+        let oldest = last.saturating_sub(KEPT - 1);
         self.slots = self.slots.split_off(&oldest);
+        // A clock that was set back must not leave slots in the future.
+        self.slots
+            .retain(|number, _| *number <= last.saturating_add(1));
     }
 
     /// Returns comparable pairs a second over the last ten minutes, or none without any.

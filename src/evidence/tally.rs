@@ -5,8 +5,8 @@ use crate::model::UnixMillis;
 
 /// Examples that are the first ones.
 const FIRST: usize = 5;
-/// Examples that are a fair sample of all.
-const SAMPLE: usize = 15;
+/// Examples in all.
+const SHOWN: usize = 20;
 
 /// How often something was seen, when, and in which pairs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub(super) struct Examples {
 impl Examples {
     pub(super) fn add(&mut self, at: UnixMillis, id: PairId) {
         keep(&mut self.first, (at, id), FIRST, |&entry| entry);
-        keep(&mut self.sample, id, SAMPLE, |id| (mix(id.0), *id));
+        keep(&mut self.sample, id, SHOWN, |id| (mix(id.0), *id));
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
@@ -58,11 +58,11 @@ impl Examples {
             keep(&mut self.first, entry, FIRST, |&entry| entry);
         }
         for &id in &other.sample {
-            keep(&mut self.sample, id, SAMPLE, |id| (mix(id.0), *id));
+            keep(&mut self.sample, id, SHOWN, |id| (mix(id.0), *id));
         }
     }
 
-    /// Returns the first ones in order of time, then the sample.
+    /// Returns at most twenty: the first ones in order of time, then the sample.
     pub(super) fn ids(&self) -> Vec<PairId> {
         let mut ids: Vec<PairId> = self.first.iter().map(|(_, id)| *id).collect();
         for id in &self.sample {
@@ -70,6 +70,7 @@ impl Examples {
                 ids.push(*id);
             }
         }
+        ids.truncate(SHOWN);
         ids
     }
 }

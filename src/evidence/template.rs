@@ -4,6 +4,7 @@
 //! place in a path, or an object in an answer, that shows more names than [`CROWDED`] is crowded:
 //! the names seen often keep theirs, all others become `{}`.
 
+use crate::model::FieldKey;
 use std::collections::HashMap;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -50,11 +51,11 @@ impl Folds {
             let rest = index + 1 == SEGMENTS && segment.contains('/');
             let named = segment.is_empty()
                 || !rest
-                && !is_id(segment)
-                && self
-                    .places
-                    .get(out.as_str())
-                    .is_none_or(|kept| kept.contains(segment));
+                    && !is_id(segment)
+                    && self
+                        .places
+                        .get(out.as_str())
+                        .is_none_or(|kept| kept.contains(segment));
             out.push_str(if named { segment } else { FOLDED });
         }
         out
@@ -65,6 +66,14 @@ impl Folds {
         match endpoint.split_once(' ') {
             Some((method, path)) => self.template(method, path),
             None => endpoint.to_owned(),
+        }
+    }
+
+    /// Folds crowded names in a key.
+    pub(super) fn field(&self, endpoint: &str, key: &FieldKey) -> FieldKey {
+        match self.key(endpoint, &key.path) {
+            Some(path) => FieldKey::new(path, key.kind),
+            None => key.clone(),
         }
     }
 

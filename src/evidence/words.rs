@@ -51,9 +51,9 @@ pub(super) fn share(share: f64) -> String {
         "under 0.01 %".to_owned()
     } else if percent > 99.99 {
         "over 99.99 %".to_owned()
-    } else if percent < 0.1 || percent > 99.9 {
+    } else if !(0.1..=99.9).contains(&percent) {
         format!("{percent:.2} %")
-    } else if percent < 10.0 || percent > 99.0 {
+    } else if !(10.0..=99.0).contains(&percent) {
         format!("{percent:.1} %")
     } else {
         format!("{percent:.0} %")
@@ -133,7 +133,8 @@ pub(super) fn legacy_self(parity: &Parity) -> String {
 
 /// Says that there are too many sets to know parity.
 pub(super) fn learning() -> String {
-    "Parity is not known yet: learning noise. Counting begins anew once it is told apart.".to_owned()
+    "Parity is not known yet: learning noise. Counting begins anew once it is told apart."
+        .to_owned()
 }
 
 /// Says how much slower or faster the candidate is.
@@ -320,7 +321,11 @@ mod tests {
         );
         known.lower = 0.999_37;
         assert_eq!(
-            parity(&known, "comparable GET and HEAD requests (41 % of this slice's traffic)", None),
+            parity(
+                &known,
+                "comparable GET and HEAD requests (41 % of this slice's traffic)",
+                None
+            ),
             "At least 99.93 % of the comparable GET and HEAD requests (41 % of this slice's traffic) \
              get the same answer from the candidate (95 % sure, however often you look)."
         );

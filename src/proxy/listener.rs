@@ -5,6 +5,7 @@ use super::service::Proxy;
 use super::service::Thread;
 use super::stack::CatchPanic;
 use super::stack::Hyper;
+use crate::upstream::Stream;
 use crate::upstream::head::Client;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -209,7 +210,7 @@ impl Server {
             .max_header_size(64 * 1024)
             .timer(TokioTimer::new())
             .header_read_timeout(listen.idle)
-            .serve_connection(TokioIo::new(stream), service)
+            .serve_connection(TokioIo::new(Stream::Tcp(stream)), service)
             .with_upgrades();
         tokio::task::spawn_local(async move {
             let _counted = counted;

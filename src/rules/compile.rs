@@ -467,7 +467,7 @@ impl Compiler {
     fn unused(&self, file: &File, problems: &mut Problems) {
         for (decl, used) in file.backends.iter().zip(&self.used).skip(1) {
             let name = &decl.backend.name;
-            if !used {
+            if !used && **name != *"legacy" {
                 problems.warn(
                     code::UNUSED_BACKEND,
                     decl.at,

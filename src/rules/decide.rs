@@ -386,10 +386,9 @@ impl Request<'_> {
             return Mirror::Ended(nobody);
         }
         trace.step(|| {
-            let who = if only_control {
-                Side::Legacy
-            } else {
-                primary.other()
+            let who = match primary.other() {
+                Side::Candidate if !only_control => "the candidate",
+                _ => "legacy",
             };
             let what = if only_control {
                 "may be asked again"

@@ -22,6 +22,7 @@ mod compile;
 mod decide;
 mod explain;
 mod diff;
+mod reference;
 
 pub use compile::Loaded;
 pub use compile::load;
@@ -41,11 +42,13 @@ pub use explain::Lost;
 pub use explain::Told;
 pub use explain::explain;
 pub use parse::decode;
+pub use parse::unreadable;
 pub use path::Refused;
 pub use path::canonical;
 pub use problem::CODES;
 pub use problem::Problem;
 pub use problem::Severity;
+pub use reference::reference;
 pub use snapshot::Backend;
 pub use snapshot::Ceiling;
 pub use snapshot::Ceilings;
@@ -67,3 +70,6 @@ pub use startup::Startup;
 pub use startup::StoreUrl;
 pub use startup::TokenConf;
 pub use startup::TokenRole;
+
+#[cfg(test)]
+mod tests;

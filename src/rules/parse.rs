@@ -78,6 +78,19 @@ pub fn decode(bytes: &[u8]) -> Result<&str, Problem> {
     })
 }
 
+/// Tells that a file could not be read at all.
+pub fn unreadable(error: &str) -> Problem {
+    let mut problems = Problems::new("");
+    let hint = "give the path with `--config`";
+    problems.error(
+        code::UNREADABLE,
+        At::default(),
+        format!("cannot be read: {error}"),
+        hint,
+    );
+    problems.finish().swap_remove(0)
+}
+
 /// Reads a document, or nothing if it is too broken to look into.
 pub(super) fn parse(text: &str, problems: &mut Problems) -> Option<Node> {
     let start = At {
@@ -114,7 +127,7 @@ pub(super) fn parse(text: &str, problems: &mut Problems) -> Option<Node> {
                 Flow::Stop => return None,
             },
             Err(error) => {
-                broken(tree.problems, &error);
+                broken(tree.problems, &error, text);
                 return None;
             }
         }
@@ -131,7 +144,7 @@ pub(super) fn parse(text: &str, problems: &mut Problems) -> Option<Node> {
     root
 }
 
-fn broken(problems: &mut Problems, error: &ScanError) {
+fn broken(problems: &mut Problems, error: &ScanError, text: &str) {
     let mark = error.marker();
     let at = At {
         line: small(mark.line()).max(1),
@@ -139,8 +152,14 @@ fn broken(problems: &mut Problems, error: &ScanError) {
         len: 1,
     };
     let info = error.info();
+    let line = text
+        .lines()
+        .nth(mark.line().saturating_sub(1))
+        .unwrap_or("");
     let hint = if info.contains("tab") {
         "YAML is indented by spaces; replace the tab"
+    } else if line.contains("/{") {
+        "a path with braces needs quotes: `\"/orders/{id}\"`"
     } else {
         "check quotes, brackets and the indentation here and one line above"
     };

@@ -5,6 +5,7 @@ use super::Change;
 use super::Example;
 use super::Limits;
 use super::batch::Batch;
+#[cfg(test)]
 use super::batch::Saved;
 use super::batch::Trimmed;
 use super::error::Error;
@@ -124,6 +125,8 @@ impl Backend {
         }
     }
 
+    /// Reads what outlived the last process; at start only, before there is a handle.
+    #[cfg(test)]
     pub(super) async fn load(&mut self) -> Result<Saved, Error> {
         match self {
             Self::Memory(memory) => Ok(lock(memory).load()),

@@ -219,7 +219,11 @@ pub(super) fn parse_counts(text: &str) -> Counts {
         ..Counts::default()
     };
     for (outcome, n) in Outcome::ALL.iter().zip(&mut counts.outcomes) {
-        *n = row.outcomes.get(&outcome_word(*outcome)).copied().unwrap_or(0);
+        *n = row
+            .outcomes
+            .get(&outcome_word(*outcome))
+            .copied()
+            .unwrap_or(0);
     }
     counts
 }

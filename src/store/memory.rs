@@ -4,9 +4,11 @@ use super::Change;
 use super::Example;
 use super::Limits;
 use super::batch::Batch;
+#[cfg(test)]
 use super::batch::Saved;
 use super::batch::Trimmed;
 use super::form;
+#[cfg(test)]
 use crate::evidence::Part;
 use crate::model::PairId;
 use crate::model::SliceId;
@@ -34,9 +36,8 @@ impl Memory {
         }
         self.gone
             .extend(batch.gone.iter().map(|(s, at)| (s.clone(), *at)));
-        self.parts.retain(|key, _| {
-            !batch.replace.contains(&key.0) || batch.parts.contains_key(key)
-        });
+        self.parts
+            .retain(|key, _| !batch.replace.contains(&key.0) || batch.parts.contains_key(key));
         for (key, data) in &batch.parts {
             match data {
                 Some(data) => self.parts.insert(key.clone(), data.clone()),
@@ -76,6 +77,7 @@ impl Memory {
         }
     }
 
+    #[cfg(test)]
     pub(super) fn load(&self) -> Saved {
         let mut saved = Saved {
             counts: self.counts.clone(),

@@ -52,7 +52,9 @@ pub enum OpenError {
     #[error("`{0}` is not a store; write `sqlite:PATH` or `memory:`")]
     Url(String),
     /// The directory has to be there before.
-    #[error("the directory of the store, `{0}`, does not exist; create it, or start with --forget-positions")]
+    #[error(
+        "the directory of the store, `{0}`, does not exist; create it, or start with --forget-positions"
+    )]
     NoDirectory(String),
     /// Kills and rollbacks would be forgotten.
     #[error("{0}; kills and rollbacks may be lost: mend it, or start with --forget-positions")]
@@ -118,7 +120,10 @@ pub async fn open(options: &Options, now: UnixMillis) -> Result<Opened, OpenErro
         choose(store, file).map_err(OpenError::Positions)?
     };
     if let Some(why) = &start.lost {
-        tracing::error!(why, "the store is lost; no slice rises until one is resumed");
+        tracing::error!(
+            why,
+            "the store is lost; no slice rises until one is resumed"
+        );
     }
     let health = Arc::new(Health::default());
     let backend = Backend::sqlite(&place, Purpose::Batches);

@@ -265,14 +265,17 @@ mod tests {
         let held = (ceiling, any::<bool>(), any::<u32>(), any::<Option<i64>>());
         let slices = prop::collection::btree_map("[a-z]{1,3}", held, 0..5);
         (any::<u64>(), any::<bool>(), slices).prop_map(|(generation, all_killed, slices)| {
-            let held = |(ceiling, killed, rollbacks, at): (Option<(usize, u16)>, _, _, Option<i64>)| Held {
-                ceiling: ceiling
-                    .map(|(s, h)| Position::new(Stage::ALL[s], Share::new(h).unwrap())),
-                killed,
-                rollbacks,
-                rolled_back_at: at.map(UnixMillis),
-                gone: at.map(UnixMillis),
-            };
+            let held =
+                |(ceiling, killed, rollbacks, at): (Option<(usize, u16)>, _, _, Option<i64>)| {
+                    Held {
+                        ceiling: ceiling
+                            .map(|(s, h)| Position::new(Stage::ALL[s], Share::new(h).unwrap())),
+                        killed,
+                        rollbacks,
+                        rolled_back_at: at.map(UnixMillis),
+                        gone: at.map(UnixMillis),
+                    }
+                };
             Positions {
                 generation,
                 all_killed,
@@ -361,7 +364,10 @@ mod tests {
             (Found::Empty, bad()),
             (Found::Absent, Found::Empty),
         ] {
-            assert!(choose(store.clone(), file.clone()).is_err(), "{store:?} {file:?}");
+            assert!(
+                choose(store.clone(), file.clone()).is_err(),
+                "{store:?} {file:?}"
+            );
         }
     }
 }

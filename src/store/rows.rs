@@ -2,7 +2,6 @@
 
 use super::Change;
 use super::ChangeKind;
-use super::Counts;
 use super::Example;
 use super::Limits;
 use super::batch::Batch;

@@ -185,9 +185,8 @@ impl Writer {
 
 /// Returns about how many bytes a sample takes.
 fn weight(example: &Example) -> usize {
-    let body = |answer: &Option<super::AnswerView>| {
-        answer.as_ref().map_or(0, |a| a.body.text.len() + 512)
-    };
+    let body =
+        |answer: &Option<super::AnswerView>| answer.as_ref().map_or(0, |a| a.body.text.len() + 512);
     let shown = example.differences.iter();
     let shown: usize = shown.map(|d| d.legacy.len() + d.candidate.len() + 64).sum();
     body(&example.legacy) + body(&example.candidate) + shown + 1_024

@@ -2,6 +2,7 @@
 
 use super::error::Error;
 use super::error::ErrorKind;
+use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -16,6 +17,14 @@ use tokio::io::AsyncWrite;
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 use tokio::net::UnixStream;
+
+/// Up to so many bytes, a head and its body are copied together and sent by one plain `send`, which
+/// costs the kernel less than a gathering write.
+const JOINED: usize = 4_096;
+
+thread_local! {
+    static JOIN: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(JOINED));
+}
 
 /// Where an endpoint listens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -94,6 +103,16 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let len = bufs.iter().map(|b| b.len()).sum::<usize>();
+        if len <= JOINED {
+            return JOIN.with_borrow_mut(|joined| {
+                joined.clear();
+                for buf in bufs {
+                    joined.extend_from_slice(buf);
+                }
+                self.poll_write(cx, joined)
+            });
+        }
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),

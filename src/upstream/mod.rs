@@ -13,6 +13,7 @@ mod pool;
 pub use body::Outgoing;
 pub use body::Progress;
 pub use connect::Address;
+pub use connect::Stream;
 pub use error::Error;
 pub use error::ErrorKind;
 pub use pool::Lease;

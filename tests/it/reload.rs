@@ -49,8 +49,7 @@ fn a_broken_file_changes_nothing_and_is_told_everywhere() {
         proxy.metrics().get("supplant_config_last_reload_successful") == Some(&0.0)
     });
     assert_eq!(Client::get(proxy.data, "/s").text(), "\"candidate\"");
-    let (_, rules_page) = proxy.admin_get("/api/v1/rules");
-    assert!(rules_page.contains("nmae"), "{rules_page}");
+    eventually("the API tells it", || proxy.admin_get("/api/v1/rules").1.contains("nmae"));
     proxy.save(&rules(&legacy, &candidate, "legacy"));
     serves(&proxy, "legacy");
     assert_eq!(proxy.metrics()["supplant_config_last_reload_successful"], 1.0);

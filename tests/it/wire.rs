@@ -177,7 +177,7 @@ fn an_application_that_is_not_there_is_a_502_and_a_silent_one_a_504() {
         origin.url()
     };
     let rules = format!(
-        "legacy: {{ endpoints: [{}], timeouts: {{ response: 300ms }} }}\nbackends: {{ gone: \"{gone}\" }}\nslices:\n  - {{ name: gone, match: /gone, to: gone, stage: cutover }}\n",
+        "legacy: {{ endpoints: [{}], timeouts: {{ response: 300ms }} }}\nbackends: {{ gone: \"{gone}\" }}\nslices:\n  - {{ name: gone, match: /gone, to: gone, stage: cutover, shadow: {{ sample: 100% }} }}\n  - {{ name: slow, match: /slow, to: gone, stage: shadow }}\n",
         stalled.url()
     );
     let proxy = Proxy::start(&rules);
@@ -187,7 +187,10 @@ fn an_application_that_is_not_there_is_a_502_and_a_silent_one_a_504() {
     let start = Instant::now();
     assert_eq!(Client::get(proxy.data, "/slow").status, 504);
     assert!(start.elapsed() < Duration::from_secs(2));
-    assert_eq!(proxy.outcomes("gone")["candidate_error"], 1);
+    assert_eq!(proxy.outcomes("slow")["legacy_error"], 1);
+    let gone = proxy.outcomes("gone");
+    let told = |name| gone.get(name).copied().unwrap_or(0);
+    assert_eq!(told("candidate_error") + told("sampled_out"), 1, "{gone:?}");
 }
 
 #[test]

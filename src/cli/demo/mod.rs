@@ -142,10 +142,14 @@ impl Demo {
             legacy,
             candidate,
         } = self.at;
+        let folder = self.rules.parent().unwrap_or(&self.rules).display();
         let rules = self.rules.display();
-        let token = self.rules.with_file_name("supplant.token");
-        let program = program();
-        let options = format!("--admin {admin} --token-file {}", token.display());
+        // What these commands need lies in the folder, under the names they look for.
+        let program = std::env::current_exe().unwrap_or_else(|_| "supplant".into());
+        let program = match admin.to_string().as_str() {
+            "127.0.0.1:9900" => program.display().to_string(),
+            other => format!("SUPPLANT_ADMIN={other} {}", program.display()),
+        };
         format!(
             "\
 A legacy shop, its rewrite with a handful of faults, traffic, the proxy and the dashboard.
@@ -159,31 +163,18 @@ Within a minute the dashboard shows what differs. Then try:
 
   1. Edit the rules: set `prices` to `stage: cutover` and save. The page follows within a second.
   2. Break them: write `stage: shadwo`. The old rules serve on, and the page shows the line.
-  3. Take a slice back, and let it go on:
-       {program} kill products {options}
-       {program} resume products {options}
-  4. Ask on the command line:
-       {program} status {options}
-       {program} parity orders {options}
-       {program} explain GET /api/products/HOME-7 -H 'X-User: user-3' --config {rules}
+  3. In another terminal, ask, take a slice back, and let it go on:
+       cd {folder}
+       {program} status
+       {program} parity orders
+       {program} kill products
+       {program} resume products
+       {program} explain GET /api/products/HOME-7 -H 'X-User: user-3'
 
 Ctrl-C ends all of it.
 "
         )
     }
-}
-
-/// Returns this program as one would type it here.
-fn program() -> String {
-    let Ok(program) = std::env::current_exe() else {
-        return "supplant".into();
-    };
-    let here = std::env::current_dir().unwrap_or_default();
-    program
-        .strip_prefix(&here)
-        .unwrap_or(&program)
-        .display()
-        .to_string()
 }
 
 #[cfg(test)]

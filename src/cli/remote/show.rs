@@ -12,32 +12,72 @@ pub(super) fn done(body: &Value) -> String {
 }
 
 /// Returns the state of the proxy and one row a slice.
-pub(super) fn status(status: &Value, slices: &[Value]) -> String {
+pub(super) fn status(status: &Value) -> String {
     let mut out = String::new();
-    for (name, word) in [("rules", "rules"), ("store", "store"), ("ready", "ready")] {
-        if let Some(line) = status.get(name).and_then(in_words) {
-            out.extend([word, ": ", &line, "\n"]);
-        }
+    for line in [rules(status), store(status), trouble(status)] {
+        out.push_str(&line);
     }
-    if status.get("all_killed") == Some(&Value::Bool(true)) {
+    let slices = status.get("slices").and_then(Value::as_array);
+    let rows = slices.into_iter().flatten().map(slice_row).collect();
+    let head = [
+        "slice",
+        "stage",
+        "parity ≥",
+        "compared",
+        "differ",
+        "requests",
+        "needs",
+    ];
+    out + "\n" + &table(&head, rows)
+}
+
+fn rules(status: &Value) -> String {
+    let rules = status.get("rules").unwrap_or(&Value::Null);
+    let path = text(rules, "path").unwrap_or_else(|| "none".into());
+    let mut out = match text(rules, "hash") {
+        Some(hash) => format!("rules  {path} ({hash})\n"),
+        None => format!("rules  {path}\n"),
+    };
+    if rules.get("successful") == Some(&Value::Bool(false)) {
+        let errors = number(rules.get("errors"));
+        out.extend([
+            "       REFUSED with ",
+            &errors,
+            " errors: the rules before serve on; `check` lists them\n",
+        ]);
+    }
+    if rules.get("restart_required") == Some(&Value::Bool(true)) {
+        out.push_str("       some of it is read at start only: restart when it suits\n");
+    }
+    out
+}
+
+fn store(status: &Value) -> String {
+    let store = status.get("store").unwrap_or(&Value::Null);
+    let part = |field: &str| text(store, field).unwrap_or_default();
+    let mut out = format!("store  {} {}", part("url"), part("state"));
+    if let Some(why) = text(store, "because") {
+        out.extend([": ", &why]);
+    }
+    out.trim_end().to_owned() + "\n"
+}
+
+/// Returns what somebody should know before the table.
+fn trouble(status: &Value) -> String {
+    let is = |field: &str| status.get(field) == Some(&Value::Bool(true));
+    let mut out = String::new();
+    if is("draining") {
+        out.push_str("draining: it takes no new connections\n");
+    } else if let Some(why) = text(status, "not_ready_because") {
+        out.extend(["NOT READY: ", &why, "\n"]);
+    }
+    if is("all_killed") {
         out.push_str("EVERYTHING IS KILLED: legacy answers all; `resume --all` lifts it\n");
     }
-    if !out.is_empty() {
-        out.push('\n');
+    if is("unpersisted") {
+        out.push_str("a kill or rollback is in force, but not persisted\n");
     }
-    let rows = slices.iter().map(slice_row).collect();
-    out + &table(
-        &[
-            "slice",
-            "stage",
-            "parity ≥",
-            "compared",
-            "differ",
-            "requests",
-            "needs",
-        ],
-        rows,
-    )
+    out
 }
 
 fn slice_row(slice: &Value) -> Vec<String> {
@@ -196,27 +236,6 @@ fn ratio(ratio: f64) -> String {
     format!("{hundredths} %")
 }
 
-/// Returns a state as a few words: a string as it is, an object by its telling fields.
-fn in_words(value: &Value) -> Option<String> {
-    match value {
-        Value::String(word) => Some(clean(word)),
-        Value::Bool(yes) => Some(if *yes { "yes" } else { "no" }.into()),
-        Value::Object(fields) => {
-            let telling = ["state", "path", "url", "hash", "successful", "error", "ok"];
-            let words: Vec<String> = telling
-                .iter()
-                .filter_map(|&name| match fields.get(name)? {
-                    Value::String(word) => Some(clean(word)),
-                    Value::Bool(yes) => Some(format!("{name}: {yes}")),
-                    _ => None,
-                })
-                .collect();
-            (!words.is_empty()).then(|| words.join(", "))
-        }
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,11 +250,16 @@ mod tests {
                 "rolled_back": false, "needs": "no_pairs"}),
             json!({"name": "q", "stage": "legacy", "killed": true}),
         ];
-        let state = json!({"rules": {"hash": "abc", "successful": true}, "all_killed": false});
+        let state = json!({"rules": {"path": "routes.yaml", "hash": "ab12", "successful": false,
+            "errors": 2}, "store": {"url": "sqlite:a.db", "state": "failing", "because": "full"},
+            "ready": true, "all_killed": false, "unpersisted": true, "slices": slices});
         assert_eq!(
-            status(&state, &slices),
+            status(&state),
             "\
-rules: abc, successful: true
+rules  routes.yaml (ab12)
+       REFUSED with 2 errors: the rules before serve on; `check` lists them
+store  sqlite:a.db failing: full
+a kill or rollback is in force, but not persisted
 
 slice   stage            parity ≥  compared  differ  requests  needs
 orders  shadow           95.51 %   8606      320     18354     regression

@@ -10,6 +10,7 @@ use crate::compare::body::common_prefix;
 use crate::compare::compared::Raw;
 use crate::compare::found::Exhausted;
 use crate::compare::found::Found;
+use crate::compare::ignore::Ignores;
 use crate::compare::ignore::Segment;
 use crate::compare::ignore::States;
 use crate::compare::json::tape::Tape;
@@ -18,6 +19,7 @@ use crate::compare::own;
 use crate::compare::own::OwnField;
 use crate::compare::place::Place;
 use crate::model::Kind;
+use crate::model::Side;
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -29,6 +31,9 @@ const ECHO_NODES: usize = 6;
 /// Bytes that two strings share at their start and that are shown nevertheless.
 const NEAR_BYTES: usize = 128;
 
+/// Bytes of a long string or number that are looked at in one step.
+const SLOW_BYTES: usize = 16;
+
 /// A walk down two subtrees at once.
 pub(crate) struct Diff<'d> {
     pub(crate) comparator: &'d Comparator,
@@ -36,13 +41,14 @@ pub(crate) struct Diff<'d> {
     pub(crate) candidate: (&'d Tape<'d>, &'d Bytes),
     pub(crate) own: &'d [OwnField],
     pub(crate) place: Place,
+    pub(crate) hashes: Hashes,
     pub(crate) found: &'d mut Found,
 }
 
 /// A member of an object.
 type Field<'d> = (Cow<'d, [u8]>, usize);
 
-impl<'d> Diff<'d> {
+impl Diff<'_> {
     /// Compares the values of one name; `ours` says that it is the name of a field of ours.
     pub(crate) fn field(
         &mut self,
@@ -51,11 +57,10 @@ impl<'d> Diff<'d> {
         states: &States,
     ) -> Result<(), Exhausted> {
         let echo = |tape: &Tape<'_>, at: usize| is_echo_value(tape, at, self.own);
-        if ours && self.legacy.0.text(a) != self.candidate.0.text(b) {
-            if echo(self.legacy.0, a) && echo(self.candidate.0, b) {
-                self.found.own();
-                return Ok(());
-            }
+        let other = ours && self.legacy.0.text(a) != self.candidate.0.text(b);
+        if other && echo(self.legacy.0, a) && echo(self.candidate.0, b) {
+            self.found.own();
+            return Ok(());
         }
         self.value((a, b), states)
     }
@@ -81,10 +86,7 @@ impl<'d> Diff<'d> {
 
     fn add(&mut self, kind: Kind, a: Option<usize>, b: Option<usize>) -> Result<(), Exhausted> {
         let raw = |(tape, text): (&Tape<'_>, &Bytes), at: Option<usize>| match at {
-            Some(at) => {
-                let node = tape.node(at);
-                Raw::Json(text.slice(node.start..node.end))
-            }
+            Some(at) => Raw::Json(text.slice(tape.node(at).range())),
             None => Raw::Nothing,
         };
         let (legacy, candidate) = (self.legacy, self.candidate);
@@ -93,6 +95,14 @@ impl<'d> Diff<'d> {
     }
 
     fn number(&mut self, (a, b): (usize, usize)) -> Result<(), Exhausted> {
+        self.found.spend(
+            self.legacy
+                .0
+                .text(a)
+                .len()
+                .max(self.candidate.0.text(b).len())
+                / SLOW_BYTES,
+        )?;
         let (mut left, mut right) = (Vec::new(), Vec::new());
         self.legacy.0.number(a, &mut left);
         self.candidate.0.number(b, &mut right);
@@ -106,6 +116,14 @@ impl<'d> Diff<'d> {
     }
 
     fn string(&mut self, (a, b): (usize, usize)) -> Result<(), Exhausted> {
+        self.found.spend(
+            self.legacy
+                .0
+                .text(a)
+                .len()
+                .max(self.candidate.0.text(b).len())
+                / SLOW_BYTES,
+        )?;
         let (left, right) = (self.legacy.0.string(a), self.candidate.0.string(b));
         if left == right {
             return Ok(());
@@ -169,10 +187,10 @@ impl<'d> Diff<'d> {
         states: &States,
     ) -> Result<(), Exhausted> {
         self.found.spend(1)?;
-        if let (Some(a), Some(b)) = (a, b) {
-            if self.legacy.0.text(a) == self.candidate.0.text(b) {
-                return Ok(());
-            }
+        if let (Some(a), Some(b)) = (a, b)
+            && self.legacy.0.text(a) == self.candidate.0.text(b)
+        {
+            return Ok(());
         }
         let ignores = &self.comparator.ignores;
         let below = ignores.step(states, Segment::Name(name));
@@ -185,7 +203,7 @@ impl<'d> Diff<'d> {
         match (a, b) {
             (Some(a), Some(b)) => self.field(ours, (a, b), &below)?,
             (Some(a), None) if ours && is_echo_value(self.legacy.0, a, self.own) => {
-                self.found.own()
+                self.found.own();
             }
             (None, Some(b)) if ours && is_echo_value(self.candidate.0, b, self.own) => {
                 self.found.own();
@@ -210,7 +228,9 @@ impl<'d> Diff<'d> {
             }
         }
         if left.len() != right.len() {
-            self.add(Kind::Length, Some(a), Some(b))?;
+            let said = |members: &[usize]| Raw::Plain(format!("{} members", members.len()));
+            self.found
+                .add_at(&self.place, Kind::Length, || (said(&left), said(&right)))?;
             return self.uneven(&left, &right, states);
         }
         let pairs = left.iter().zip(&right).enumerate();
@@ -251,8 +271,8 @@ impl<'d> Diff<'d> {
         let mut right = Vec::with_capacity(differ.len());
         for (i, a, b) in differ {
             let below = self.comparator.ignores.step(states, Segment::Index(*i));
-            left.push(self.hash(self.legacy.0, *a, &below)?);
-            right.push(self.hash(self.candidate.0, *b, &below)?);
+            left.push(self.hash(Side::Legacy, *a, &below)?);
+            right.push(self.hash(Side::Candidate, *b, &below)?);
         }
         // Members that mean the same at the same index are no order to speak of.
         if left == right {
@@ -276,10 +296,10 @@ impl<'d> Diff<'d> {
             .step(states, Segment::Index(usize::MAX));
         let mut hashes = (Vec::new(), Vec::new());
         for at in left {
-            hashes.0.push(self.hash(self.legacy.0, *at, &below)?);
+            hashes.0.push(self.hash(Side::Legacy, *at, &below)?);
         }
         for at in right {
-            hashes.1.push(self.hash(self.candidate.0, *at, &below)?);
+            hashes.1.push(self.hash(Side::Candidate, *at, &below)?);
         }
         let same = |(a, b): &(&u64, &u64)| a == b;
         let start = hashes.0.iter().zip(&hashes.1).take_while(same).count();
@@ -314,15 +334,26 @@ impl<'d> Diff<'d> {
 
     /// Returns a hash that values of one meaning share: order of names, spelling of numbers and
     /// strings, and what is ignored leave it as it is.
-    fn hash(&mut self, tape: &Tape<'_>, at: usize, states: &States) -> Result<u64, Exhausted> {
-        self.found.spend(1)?;
+    fn hash(&mut self, side: Side, at: usize, states: &States) -> Result<u64, Exhausted> {
+        let tape = match side {
+            Side::Legacy => self.legacy.0,
+            Side::Candidate => self.candidate.0,
+        };
         let ignores = &self.comparator.ignores;
         if ignores.hit(states) {
             return Ok(0);
         }
+        if let Some(known) = self.hashes.get(side, at) {
+            return Ok(known);
+        }
         let kind = tape.node(at).kind;
+        let long = match kind {
+            TokenKind::Number | TokenKind::String => tape.text(at).len() / SLOW_BYTES,
+            _ => 0,
+        };
+        self.found.spend(1 + long)?;
         let seed = kind as u64;
-        Ok(match kind {
+        let hash = match kind {
             TokenKind::Number => {
                 let mut canonical = Vec::new();
                 tape.number(at, &mut canonical);
@@ -333,7 +364,7 @@ impl<'d> Diff<'d> {
                 let mut hash = seed;
                 for (i, member) in tape.members(at).enumerate() {
                     let below = ignores.step(states, Segment::Index(i));
-                    let member = self.hash(tape, member, &below)?;
+                    let member = self.hash(side, member, &below)?;
                     hash = xxh3_64_with_seed(&member.to_le_bytes(), hash);
                 }
                 hash
@@ -344,14 +375,46 @@ impl<'d> Diff<'d> {
                     let name = tape.string(key);
                     let below = ignores.step(states, Segment::Name(&name));
                     if !ignores.hit(&below) {
-                        let value = self.hash(tape, value, &below)?;
+                        let value = self.hash(side, value, &below)?;
                         sum = sum.wrapping_add(xxh3_64_with_seed(&name, value));
                     }
                 }
                 xxh3_64_with_seed(&sum.to_le_bytes(), seed)
             }
             _ => xxh3_64_with_seed(&[], seed),
-        })
+        };
+        self.hashes.put(side, at, hash, tape.len());
+        Ok(hash)
+    }
+}
+
+/// The hashes of nodes that were hashed already, so that lists within lists are hashed once.
+#[derive(Debug)]
+pub(crate) struct Hashes {
+    /// Whether the hash of a node is the same wherever its list begins.
+    keeps: bool,
+    sides: [Vec<Option<u64>>; 2],
+}
+
+impl Hashes {
+    pub(crate) fn new(ignores: &Ignores) -> Self {
+        Self {
+            keeps: !ignores.knows_indices(),
+            sides: [Vec::new(), Vec::new()],
+        }
+    }
+
+    fn get(&self, side: Side, at: usize) -> Option<u64> {
+        self.sides.get(side as usize)?.get(at).copied().flatten()
+    }
+
+    fn put(&mut self, side: Side, at: usize, hash: u64, nodes: usize) {
+        if let Some(known) = self.sides.get_mut(side as usize).filter(|_| self.keeps) {
+            known.resize(nodes, None);
+            if let Some(slot) = known.get_mut(at) {
+                *slot = Some(hash);
+            }
+        }
     }
 }
 
@@ -380,17 +443,17 @@ fn is_echo_value(tape: &Tape<'_>, at: usize, own: &[OwnField]) -> bool {
 /// Returns whether a member of a list says one of our fields: `"name: value"`, `["name", "value"]`
 /// or `{"name": "name", "value": "value"}`.
 fn is_echo(tape: &Tape<'_>, at: usize, own: &[OwnField]) -> bool {
+    let text = |at: usize| match tape.node(at).kind {
+        TokenKind::String => tape.string(at),
+        _ => Cow::Borrowed(&[][..]),
+    };
     let texts: Vec<Cow<'_, [u8]>> = match tape.node(at).kind {
         TokenKind::String => return own::is_whole(own, &tape.string(at)),
-        TokenKind::ArrayOpen => tape
-            .members(at)
-            .take(ECHO_NODES)
-            .map(|at| tape.string(at))
-            .collect(),
+        TokenKind::ArrayOpen => tape.members(at).take(ECHO_NODES).map(text).collect(),
         TokenKind::ObjectOpen => tape
             .fields(at)
             .take(ECHO_NODES)
-            .map(|(_, at)| tape.string(at))
+            .map(|(_, at)| text(at))
             .collect(),
         _ => return false,
     };

@@ -11,11 +11,13 @@ pub(crate) mod tape;
 pub(crate) mod tokens;
 
 use crate::compare::Comparator;
+use crate::compare::body::common_prefix;
 use crate::compare::found::Exhausted;
 use crate::compare::found::Found;
 use crate::compare::ignore::Segment;
 use crate::compare::ignore::States;
 use crate::compare::json::diff::Diff;
+use crate::compare::json::diff::Hashes;
 use crate::compare::json::scalar::unescape;
 use crate::compare::json::tape::Tape;
 use crate::compare::json::tokens::Broken;
@@ -66,17 +68,19 @@ pub(crate) fn compare(
     if stopped == Stop::Exhausted {
         return Reading::TooComplex;
     }
-    let check = |text: &Bytes| match is_utf8(text) {
-        true => read(start(comparator, text)),
-        false => Err(Broken::Syntax),
+    let check = |text: &Bytes| {
+        if is_utf8(text) {
+            read(start(comparator, text))
+        } else {
+            Err(Broken::Syntax)
+        }
     };
     match (check(&legacy), check(&candidate)) {
-        (Err(Broken::Complex), _) => Reading::TooComplex,
+        // The walk reads what the check reads; if it ever stopped alone, there is no verdict.
+        (Err(Broken::Complex), _) | (Ok(()), Ok(())) => Reading::TooComplex,
         (Ok(()), Err(Broken::Complex)) => Reading::CandidateTooComplex,
         (Err(Broken::Syntax), Err(_)) => Reading::Neither,
         (Ok(()), Err(Broken::Syntax)) | (Err(Broken::Syntax), Ok(())) => Reading::One,
-        // The walk reads what the check reads; if it ever stopped alone, there is no verdict.
-        (Ok(()), Ok(())) => Reading::TooComplex,
     }
 }
 
@@ -86,9 +90,10 @@ fn is_utf8(text: &[u8]) -> bool {
 
 /// Drops the byte order mark that some writers put first.
 fn without_mark(text: &Bytes) -> Bytes {
-    match text.starts_with(b"\xef\xbb\xbf") {
-        true => text.slice(3..),
-        false => text.clone(),
+    if text.starts_with(b"\xef\xbb\xbf") {
+        text.slice(3..)
+    } else {
+        text.clone()
     }
 }
 
@@ -142,11 +147,19 @@ impl<'w> Walk<'w> {
         let mut legacy = start(self.comparator, self.legacy);
         let mut candidate = start(self.comparator, self.candidate);
         let mut frames: Vec<Frame<'w>> = Vec::new();
+        // How far both texts are equal from here, in legacy's bytes: there one walk does for both.
+        let mut shared = shared_until(&legacy, &candidate);
         loop {
             let before = (legacy, candidate);
-            let (a, b) = (legacy.pull()?, candidate.pull()?);
             self.found.spend(2)?;
-            if a.kind == b.kind && legacy.slice(a) == candidate.slice(b) {
+            let a = legacy.pull()?;
+            let both = legacy.at() < shared;
+            let b = if both {
+                candidate.follow(&before.0, &legacy, a)?
+            } else {
+                candidate.pull()?
+            };
+            if both || (a.kind == b.kind && legacy.slice(a) == candidate.slice(b)) {
                 match a.kind {
                     Kind::End => return Ok(()),
                     Kind::ArrayOpen | Kind::ObjectOpen => frames.push(Frame {
@@ -169,6 +182,7 @@ impl<'w> Walk<'w> {
                 .any(|kind| matches!(kind, Kind::Key | Kind::ObjectClose));
             (legacy, candidate) = part(&mut frames, before, names);
             self.subtree(&frames, &mut legacy, &mut candidate)?;
+            shared = shared_until(&legacy, &candidate);
         }
     }
 
@@ -201,10 +215,16 @@ impl<'w> Walk<'w> {
             candidate: (&candidate, self.candidate),
             own: self.own,
             place,
+            hashes: Hashes::new(ignores),
             found: self.found,
         };
         Ok(diff.field(ours, (0, 0), &states)?)
     }
+}
+
+/// Returns where in legacy's text the equal bytes end that both walks have before them.
+fn shared_until(legacy: &Tokens<'_>, candidate: &Tokens<'_>) -> usize {
+    legacy.at() + common_prefix(legacy.rest(), candidate.rest())
 }
 
 /// Returns both walks before the smallest subtree that must be seen as a whole, and leaves the

@@ -118,8 +118,7 @@ fn exponent_value(text: &[u8]) -> Option<i64> {
     };
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),
-        [b'+', digits @ ..] => (false, digits),
-        digits => (false, digits),
+        [b'+', digits @ ..] | digits => (false, digits),
     };
     let zeros = digits.iter().take_while(|b| **b == b'0').count();
     let digits = digits.get(zeros..).unwrap_or_default();

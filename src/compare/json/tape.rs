@@ -6,14 +6,22 @@ use crate::compare::json::tokens::Broken;
 use crate::compare::json::tokens::Kind;
 use crate::compare::json::tokens::Tokens;
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// A value or a key, and where the node after its subtree stands.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Node {
     pub(crate) kind: Kind,
-    pub(crate) start: usize,
-    pub(crate) end: usize,
-    next: usize,
+    start: u32,
+    end: u32,
+    next: u32,
+}
+
+impl Node {
+    /// Returns where the value stands in the text, with all that is below it.
+    pub(crate) fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
 }
 
 /// The nodes of one value in the order of the text: the value itself is node 0, members follow
@@ -29,13 +37,15 @@ impl<'a> Tape<'a> {
     pub(crate) fn read(tokens: &mut Tokens<'a>) -> Result<Self, Broken> {
         let mut nodes: Vec<Node> = Vec::new();
         let mut open: Vec<usize> = Vec::new();
+        // Offsets of texts that are longer do not fit; no body that is kept is.
+        let small = |n: usize| u32::try_from(n).map_err(|_| Broken::Complex);
         loop {
             let token = tokens.pull()?;
             match token.kind {
                 Kind::ArrayClose | Kind::ObjectClose => {
-                    let next = nodes.len();
+                    let next = small(nodes.len())?;
                     if let Some(node) = open.pop().and_then(|at| nodes.get_mut(at)) {
-                        node.end = token.end;
+                        node.end = small(token.end)?;
                         node.next = next;
                     }
                 }
@@ -46,9 +56,9 @@ impl<'a> Tape<'a> {
                     }
                     nodes.push(Node {
                         kind,
-                        start: token.start,
-                        end: token.end,
-                        next: nodes.len() + 1,
+                        start: small(token.start)?,
+                        end: small(token.end)?,
+                        next: small(nodes.len() + 1)?,
                     });
                     if kind == Kind::Key {
                         continue;
@@ -75,15 +85,14 @@ impl<'a> Tape<'a> {
             kind: Kind::Null,
             start: 0,
             end: 0,
-            next: usize::MAX,
+            next: u32::MAX,
         };
         self.nodes.get(at).copied().unwrap_or(absent)
     }
 
     /// Returns the text of a node with all that is below it.
     pub(crate) fn text(&self, at: usize) -> &'a [u8] {
-        let node = self.node(at);
-        self.text.get(node.start..node.end).unwrap_or_default()
+        self.text.get(self.node(at).range()).unwrap_or_default()
     }
 
     /// Returns what a string or key stands for.
@@ -96,21 +105,26 @@ impl<'a> Tape<'a> {
         canonical_number(self.text(at), out);
     }
 
+    /// Returns where the node after a subtree stands.
+    fn after(&self, at: usize) -> usize {
+        self.node(at).next as usize
+    }
+
     /// Returns the members of an array.
     pub(crate) fn members(&self, array: usize) -> impl Iterator<Item = usize> + '_ {
-        let end = self.node(array).next;
+        let end = self.after(array);
         let first = Some(array + 1).filter(|at| *at < end);
         std::iter::successors(first, move |at| {
-            Some(self.node(*at).next).filter(|at| *at < end)
+            Some(self.after(*at)).filter(|at| *at < end)
         })
     }
 
     /// Returns the members of an object: key and value.
     pub(crate) fn fields(&self, object: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
-        let end = self.node(object).next;
+        let end = self.after(object);
         let first = Some(object + 1).filter(|at| *at < end);
         let keys = std::iter::successors(first, move |key| {
-            Some(self.node(key + 1).next).filter(|at| *at < end)
+            Some(self.after(key + 1)).filter(|at| *at < end)
         });
         keys.map(|key| (key, key + 1))
     }

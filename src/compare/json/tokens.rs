@@ -83,13 +83,46 @@ impl<'a> Tokens<'a> {
         self.text
     }
 
+    /// Returns how many bytes were taken.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// Returns the bytes that are left.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    /// Takes the same bytes that another walk took between `before` and `after`, without reading
+    /// them; both walks are in step, and one byte more than was taken is equal. Returns the token.
+    pub(crate) fn follow(
+        &mut self,
+        before: &Self,
+        after: &Self,
+        token: Token,
+    ) -> Result<Token, Broken> {
+        let (start, end) = (token.start - before.at, token.end - before.at);
+        let at = self.at;
+        self.at += after.at - before.at;
+        self.objects = after.objects;
+        self.depth = after.depth;
+        self.next = after.next;
+        // Values are counted by each side for itself.
+        let values = before.nodes_left - after.nodes_left;
+        self.nodes_left = self.nodes_left.checked_sub(values).ok_or(Broken::Complex)?;
+        Ok(Token {
+            kind: token.kind,
+            start: at + start,
+            end: at + end,
+        })
+    }
+
     /// Returns the next token; [`Kind::End`] once the one value and the space after it are over.
     pub(crate) fn pull(&mut self) -> Result<Token, Broken> {
         let byte = self.peek();
         match (self.next, byte) {
-            (Next::Value, Some(byte)) => self.value(byte),
-            (Next::ValueOrClose, Some(b']')) | (Next::KeyOrClose, Some(b'}')) => self.close(),
-            (Next::ValueOrClose, Some(byte)) => self.value(byte),
+            (Next::ValueOrClose, Some(b']')) | (Next::KeyOrClose, Some(b'}')) => Ok(self.close()),
+            (Next::Value | Next::ValueOrClose, Some(byte)) => self.value(byte),
             (Next::KeyOrClose, Some(b'"')) => self.key(),
             (Next::CommaOrClose, Some(b',')) => {
                 self.at += 1;
@@ -99,8 +132,8 @@ impl<'a> Tokens<'a> {
                     _ => Err(Broken::Syntax),
                 }
             }
-            (Next::CommaOrClose, Some(b'}')) if self.in_object() => self.close(),
-            (Next::CommaOrClose, Some(b']')) if !self.in_object() => self.close(),
+            (Next::CommaOrClose, Some(b'}')) if self.in_object() => Ok(self.close()),
+            (Next::CommaOrClose, Some(b']')) if !self.in_object() => Ok(self.close()),
             (Next::End, None) => Ok(self.token(Kind::End, self.at)),
             _ => Err(Broken::Syntax),
         }
@@ -111,6 +144,7 @@ impl<'a> Tokens<'a> {
     }
 
     /// Skips space and returns the byte after it.
+    #[inline]
     fn peek(&mut self) -> Option<u8> {
         loop {
             match self.text.get(self.at) {
@@ -175,23 +209,25 @@ impl<'a> Tokens<'a> {
         self.objects = (self.objects << 1) | u128::from(object);
         self.depth += 1;
         self.at += 1;
-        self.next = match object {
-            true => Next::KeyOrClose,
-            false => Next::ValueOrClose,
+        self.next = if object {
+            Next::KeyOrClose
+        } else {
+            Next::ValueOrClose
         };
         Ok(self.token(kind, self.at - 1))
     }
 
-    fn close(&mut self) -> Result<Token, Broken> {
-        let kind = match self.in_object() {
-            true => Kind::ObjectClose,
-            false => Kind::ArrayClose,
+    fn close(&mut self) -> Token {
+        let kind = if self.in_object() {
+            Kind::ObjectClose
+        } else {
+            Kind::ArrayClose
         };
         self.objects >>= 1;
         self.depth -= 1;
         self.at += 1;
         self.after_value();
-        Ok(self.token(kind, self.at - 1))
+        self.token(kind, self.at - 1)
     }
 
     fn key(&mut self) -> Result<Token, Broken> {
@@ -300,7 +336,7 @@ mod tests {
             ("null", 1),
             (" [ ] ", 2),
             ("{}", 2),
-            ("{\"a\":1,\"a\":[true,false]}", 8),
+            ("{\"a\":1,\"a\":[true,false]}", 9),
             ("\"\\u00e9\\ud800 \\\" é\"", 1),
             ("-0.5e+10", 1),
         ] {

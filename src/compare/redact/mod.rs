@@ -110,10 +110,11 @@ pub fn body_view(answer: &Answer, key: &RedactKey) -> BodyView {
     }
     let truncated = text.len() > VIEW_BYTES;
     let end = text.floor_char_boundary(VIEW_BYTES + WINDOW_BYTES);
-    let shown = scrub(text.get(..end).unwrap_or_default(), key);
-    let shown = match truncated {
-        true => cut(&shown, VIEW_BYTES),
-        false => shown,
+    let shown = scrub_from(text.get(..end).unwrap_or_default(), 0, VIEW_BYTES, key);
+    let shown = if truncated {
+        cut(&shown, VIEW_BYTES)
+    } else {
+        shown
     };
     view(BodyKind::Text, shown.into_owned(), truncated)
 }
@@ -136,17 +137,23 @@ pub fn target_view(path_and_query: &str, key: &RedactKey) -> String {
         None => (path_and_query, None),
     };
     let token = |text: &str| key.token(text.as_bytes());
-    let segment = |segment: &str| match is_id(segment.as_bytes()) || hides(segment) {
-        true => token(segment),
-        false => segment.to_owned(),
+    let segment = |segment: &str| {
+        if is_id(segment.as_bytes()) || hides(segment) {
+            token(segment)
+        } else {
+            segment.to_owned()
+        }
     };
     let mut out = path.split('/').map(segment).collect::<Vec<_>>().join("/");
     let Some(query) = query else {
         return out;
     };
-    let name = |name: &str| match is_id(name.as_bytes()) || hides(name) {
-        true => token(name),
-        false => name.to_owned(),
+    let name = |name: &str| {
+        if is_id(name.as_bytes()) || hides(name) {
+            token(name)
+        } else {
+            name.to_owned()
+        }
     };
     let pair = |pair: &str| match pair.split_once('=') {
         Some((n, "")) => format!("{}=", name(n)),
@@ -242,7 +249,7 @@ fn text_excerpt(text: &Bytes, at: usize, key: &RedactKey) -> String {
     let end = text.floor_char_boundary(at.saturating_add(WINDOW_BYTES));
     let around = text.get(start..end).unwrap_or_default();
     let from = text.floor_char_boundary(at.saturating_sub(32)) - start;
-    let shown = scrub_from(around, from, key);
+    let shown = scrub_from(around, from, EXCERPT_BYTES, key);
     let mut out = String::new();
     if start + from > 0 {
         out.push('…');
@@ -272,3 +279,6 @@ pub(crate) fn cut(text: &str, max: usize) -> Cow<'_, str> {
     let end = text.floor_char_boundary(max.saturating_sub('…'.len_utf8()));
     Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default()))
 }
+
+#[cfg(test)]
+mod tests;

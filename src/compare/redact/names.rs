@@ -67,6 +67,58 @@ const ABOUT: [&str; 8] = [
     "issuedat",
 ];
 
+/// Fields that are shown as they are, but for secrets found in them.
+const SHOWN: [&str; 48] = [
+    "accept",
+    "accept-charset",
+    "accept-encoding",
+    "accept-language",
+    "accept-ranges",
+    "age",
+    "allow",
+    "alt-svc",
+    "cache-control",
+    "connection",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-length",
+    "content-range",
+    "content-security-policy",
+    "content-type",
+    "date",
+    "etag",
+    "expect",
+    "expires",
+    "host",
+    "keep-alive",
+    "last-modified",
+    "origin",
+    "permissions-policy",
+    "pragma",
+    "range",
+    "referrer-policy",
+    "retry-after",
+    "server",
+    "server-timing",
+    "strict-transport-security",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "vary",
+    "via",
+    "warning",
+    "www-authenticate",
+    "x-cache",
+    "x-content-type-options",
+    "x-frame-options",
+    "x-powered-by",
+    "x-response-time",
+    "x-runtime",
+    "x-xss-protection",
+];
+
 /// Bytes of a name that are looked at.
 const NAME_BYTES: usize = 96;
 
@@ -108,31 +160,7 @@ pub(crate) fn show(name: &str) -> Show {
         "location" | "content-location" | "referer" => Show::Url,
         "set-cookie" | "cookie" => Show::Cookies,
         "authorization" | "proxy-authorization" => Show::Credentials,
-        "accept" | "accept-charset" | "accept-encoding" | "accept-language" | "accept-ranges" => {
-            Show::Text
-        }
-        "age" | "allow" | "alt-svc" | "cache-control" | "connection" | "date" | "etag" => {
-            Show::Text
-        }
-        "content-disposition" | "content-encoding" | "content-language" | "content-length" => {
-            Show::Text
-        }
-        "content-range" | "content-security-policy" | "content-type" | "expect" | "expires" => {
-            Show::Text
-        }
-        "host" | "keep-alive" | "last-modified" | "origin" | "pragma" | "range" | "retry-after" => {
-            Show::Text
-        }
-        "referrer-policy" | "server" | "strict-transport-security" | "te" | "trailer" => Show::Text,
-        "transfer-encoding" | "upgrade" | "vary" | "via" | "warning" | "www-authenticate" => {
-            Show::Text
-        }
-        "x-content-type-options" | "x-frame-options" | "x-powered-by" | "x-xss-protection" => {
-            Show::Text
-        }
-        "x-cache" | "x-runtime" | "x-response-time" | "server-timing" | "permissions-policy" => {
-            Show::Text
-        }
+        _ if SHOWN.contains(&name) => Show::Text,
         _ if name.starts_with("access-control-") || name.starts_with("supplant-") => Show::Text,
         _ => Show::Token,
     }

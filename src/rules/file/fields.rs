@@ -18,6 +18,7 @@ pub(super) struct Fields<'n> {
     section: Section,
     at: At,
     entries: &'n [(Key, Node)],
+    clean: bool,
 }
 
 impl<'n> Fields<'n> {
@@ -40,18 +41,20 @@ impl<'n> Fields<'n> {
             }
             return None;
         };
-        let fields = Self {
+        let mut fields = Self {
             section,
             at: node.at,
             entries,
+            clean: true,
         };
         for (key, _) in entries {
-            fields.check(key, problems);
+            fields.clean &= fields.check(key, problems);
         }
         Some(fields)
     }
 
-    fn check(&self, key: &Key, problems: &mut Problems) {
+    /// Says what is wrong with a key; returns whether nothing is.
+    fn check(&self, key: &Key, problems: &mut Problems) -> bool {
         let (section, name) = (self.section, short(&key.name));
         match section.row(&key.name).map(|r| r.form) {
             Some(Form::Later) => {
@@ -61,7 +64,7 @@ impl<'n> Fields<'n> {
                 );
                 problems.error(code::LATER, key.at, message, "remove it");
             }
-            Some(_) => {}
+            Some(_) => return true,
             None => {
                 let names = section.names();
                 let mut hint = match nearest(&key.name, names.iter().copied()) {
@@ -80,6 +83,12 @@ impl<'n> Fields<'n> {
                 );
             }
         }
+        false
+    }
+
+    /// Returns whether every key is known and supported.
+    pub(super) fn is_clean(&self) -> bool {
+        self.clean
     }
 
     /// Returns where the map stands.

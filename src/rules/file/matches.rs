@@ -185,7 +185,16 @@ fn want(text: &str, at: At, problems: &mut Problems) -> Option<Want> {
         return Some(Want::Any);
     }
     let sendable = HeaderValue::from_bytes(text.as_bytes()).is_ok();
-    if text.is_empty() || text.trim() != text || !sendable {
+    if text.is_empty() {
+        problems.error(
+            code::HEADER,
+            at,
+            "no field has the empty value",
+            "write the value as it is sent, or `\"*\"` for any",
+        );
+        return None;
+    }
+    if text.trim() != text || !sendable {
         problems.error(
             code::HEADER,
             at,

@@ -181,7 +181,7 @@ fn read_ramp(node: &Node, tenants: &mut TenantDecl, problems: &mut Problems) -> 
     let percent = fields.read("percent", problems, value::share);
     let by = fields.read("by", problems, by);
     let place = |name: &str| fields.get(name).map_or(node.at, |n| n.at);
-    let broken = fields.has("steps")
+    let broken = !fields.is_clean()
         || fields.has("percent") && percent.is_none()
         || fields.has("by") && by.is_none();
     Some(RampDecl {

@@ -1,0 +1,258 @@
+//! What the loop knows, as metrics. Set on each beat, so that a scrape costs nothing.
+
+use super::board::Board;
+use super::board::SliceBoard;
+use crate::evidence::Latency;
+use crate::model::Stage;
+use crate::store::Health;
+use crate::store::Lost;
+use crate::telemetry::Metrics;
+use prometheus::Gauge;
+use prometheus::IntCounter;
+
+/// Slices beyond these share a label, which no gauge can stand for.
+const LABELLED: usize = 200;
+/// Gauges that are set anew on each beat, so that a slice that left leaves no stale value.
+const PER_SLICE: [&str; 16] = [
+    "supplant_parity_ratio",
+    "supplant_parity_lower_bound_ratio",
+    "supplant_parity_upper_bound_ratio",
+    "supplant_parity_target_ratio",
+    "supplant_legacy_parity_lower_bound_ratio",
+    "supplant_legacy_parity_upper_bound_ratio",
+    "supplant_paired_latency_ratio",
+    "supplant_paired_latency_ratio_lower",
+    "supplant_paired_latency_ratio_upper",
+    "supplant_paired_discordant_total",
+    "supplant_noise_fields",
+    "supplant_masked_pairs_ratio",
+    "supplant_slice_stage",
+    "supplant_slice_share_ratio",
+    "supplant_slice_stage_entered_timestamp_seconds",
+    "supplant_config_info",
+];
+
+/// What became of content that was tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tried {
+    /// It runs now.
+    Ok,
+    /// It was refused.
+    Rejected,
+    /// It runs already.
+    Unchanged,
+}
+
+/// The handles of the loop.
+#[derive(Debug)]
+pub(super) struct Gauges {
+    metrics: Metrics,
+    write_errors: IntCounter,
+    dropped: Vec<(Lost, IntCounter)>,
+    store_bytes: Gauge,
+    successful: Gauge,
+    restart: Gauge,
+    slices: Vec<String>,
+}
+
+#[expect(clippy::cast_precision_loss, reason = "metrics are floats")]
+fn float(n: u64) -> f64 {
+    n as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "metrics are floats")]
+fn seconds(at: crate::model::UnixMillis) -> f64 {
+    at.0 as f64 / 1_000.0
+}
+
+impl Gauges {
+    pub(super) fn new(metrics: Metrics) -> Self {
+        let dropped = Lost::ALL.into_iter().map(|reason| {
+            let name = "supplant_evidence_dropped_samples_total";
+            (reason, metrics.counter(name, &[reason.as_str()]))
+        });
+        Self {
+            write_errors: metrics.counter("supplant_evidence_store_write_errors_total", &[]),
+            dropped: dropped.collect(),
+            store_bytes: metrics.gauge("supplant_evidence_store_bytes", &[]),
+            successful: metrics.gauge("supplant_config_last_reload_successful", &[]),
+            restart: metrics.gauge("supplant_restart_required", &[]),
+            slices: Vec::new(),
+            metrics,
+        }
+    }
+
+    /// Counts content that was tried.
+    pub(super) fn tried(&self, what: Tried, took: Option<std::time::Duration>) {
+        let word = match what {
+            Tried::Ok => "ok",
+            Tried::Rejected => "rejected",
+            Tried::Unchanged => "unchanged",
+        };
+        let name = "supplant_config_reloads_total";
+        self.metrics.counter(name, &[word]).inc();
+        if let Some(took) = took {
+            let name = "supplant_config_reload_duration_seconds";
+            self.metrics
+                .histogram(name, &[])
+                .observe(took.as_secs_f64());
+        }
+    }
+
+    /// Counts a move of a slice.
+    pub(super) fn moved(&self, slice: &SliceBoard, place: usize, actor_kind: &str, reason: &str) {
+        let label = if place < LABELLED {
+            slice.id.as_str()
+        } else {
+            "_other"
+        };
+        let to = if slice.killed {
+            "killed"
+        } else {
+            slice.position.stage().as_str()
+        };
+        let labels = [label, to, actor_kind, reason];
+        self.metrics
+            .counter("supplant_transitions_total", &labels)
+            .inc();
+    }
+
+    /// Brings counters and gauges up to the board.
+    pub(super) fn set(&mut self, board: &Board, health: &Health) {
+        raise(&self.write_errors, health.write_errors());
+        for (reason, counter) in &self.dropped {
+            raise(counter, health.lost(*reason));
+        }
+        self.store_bytes.set(float(health.bytes()));
+        self.successful
+            .set(f64::from(u8::from(board.rules.successful)));
+        self.restart
+            .set(f64::from(u8::from(board.rules.restart_required)));
+        let name = "supplant_config_last_reload_success_timestamp_seconds";
+        self.metrics
+            .gauge(name, &[])
+            .set(seconds(board.rules.taken_at));
+        let shadow = &board.shadow;
+        for (name, value) in [
+            ("supplant_shadow_queue_length", shadow.queue_len),
+            ("supplant_shadow_queue_capacity", shadow.queue_capacity),
+            ("supplant_shadow_inflight", shadow.inflight),
+            ("supplant_shadow_buffered_bytes", shadow.buffered_bytes),
+        ] {
+            self.metrics.gauge(name, &[]).set(float(value));
+        }
+        self.slices(board);
+        let labels = [board.rules.hash.as_str(), env!("CARGO_PKG_VERSION")];
+        self.metrics.gauge("supplant_config_info", &labels).set(1.0);
+    }
+
+    fn slices(&mut self, board: &Board) {
+        let shown = board.slices.iter().take(LABELLED);
+        let names: Vec<_> = shown.clone().map(|s| s.id.to_string()).collect();
+        // Values that can vanish are set anew each time; the rest when slices come or go.
+        if names == self.slices {
+            for name in PER_SLICE
+                .iter()
+                .filter(|n| n.starts_with("supplant_config"))
+            {
+                self.metrics.clear(name);
+            }
+        } else {
+            for name in PER_SLICE {
+                self.metrics.clear(name);
+            }
+            self.slices = names;
+        }
+        for slice in shown {
+            self.slice(slice);
+        }
+    }
+
+    fn slice(&self, slice: &SliceBoard) {
+        let id = slice.id.as_str();
+        let set = |name: &str, labels: &[&str], value: f64| {
+            self.metrics.gauge(name, labels).set(value);
+        };
+        let stage = slice.position.stage();
+        for one in Stage::ALL {
+            let is = f64::from(u8::from(one == stage));
+            set("supplant_slice_stage", &[id, one.as_str()], is);
+        }
+        let share = if slice.killed {
+            0.0
+        } else {
+            slice.position.share().ratio()
+        };
+        set("supplant_slice_share_ratio", &[id], share);
+        let entered = "supplant_slice_stage_entered_timestamp_seconds";
+        set(entered, &[id], seconds(slice.position_since));
+        let summary = &slice.summary;
+        let parity = &summary.parity;
+        set(
+            "supplant_parity_target_ratio",
+            &[id, "request"],
+            parity.target,
+        );
+        if parity.n > 0 && !summary.learning {
+            let ratio = 1.0 - float(parity.f) / float(parity.n);
+            set("supplant_parity_ratio", &[id, "request"], ratio);
+            set(
+                "supplant_parity_lower_bound_ratio",
+                &[id, "request"],
+                parity.lower,
+            );
+            set(
+                "supplant_parity_upper_bound_ratio",
+                &[id, "request"],
+                parity.upper,
+            );
+            set("supplant_masked_pairs_ratio", &[id], summary.masked_share);
+        }
+        let own = &summary.legacy_self;
+        if own.n > 0 {
+            set("supplant_legacy_parity_lower_bound_ratio", &[id], own.lower);
+            set("supplant_legacy_parity_upper_bound_ratio", &[id], own.upper);
+        }
+        set(
+            "supplant_noise_fields",
+            &[id],
+            float(summary.counts.noisy_keys),
+        );
+        self.latency(id, &summary.latency);
+    }
+
+    fn latency(&self, id: &str, latency: &Latency) {
+        let set = |name: &str, labels: &[&str], value: f64| {
+            self.metrics.gauge(name, labels).set(value);
+        };
+        if let Some(band) = latency.ratio {
+            set("supplant_paired_latency_ratio", &[id, "0.5"], band.value);
+            set(
+                "supplant_paired_latency_ratio_lower",
+                &[id, "0.5"],
+                band.lower,
+            );
+            set(
+                "supplant_paired_latency_ratio_upper",
+                &[id, "0.5"],
+                band.upper,
+            );
+        }
+        for (event, side, value) in [
+            ("slower", "candidate", latency.slow_candidate),
+            ("slower", "legacy", latency.slow_legacy),
+            ("error", "candidate", latency.errors_candidate),
+        ] {
+            let name = "supplant_paired_discordant_total";
+            set(name, &[id, event, side], float(value));
+        }
+    }
+}
+
+/// Brings a counter up to what was counted elsewhere.
+fn raise(counter: &IntCounter, to: u64) {
+    let more = to.saturating_sub(counter.get());
+    if more > 0 {
+        counter.inc_by(more);
+    }
+}

@@ -265,12 +265,12 @@ async fn page(desk: &Shared, who: &Who, form: &Confirmed, act: Act, page: &str) 
     }
     match perform(desk, act, who).await {
         Ok(done) => {
-            let disk = if done.persisted {
+            let later = if done.persisted {
                 ""
             } else {
                 " It is in force, but not on disk yet."
             };
-            let note = desk.leave_note(format!("{}{disk}", sentence(&done.text)));
+            let note = desk.leave_note(format!("{}{later}", sentence(&done.text)));
             let glue = if page.contains('?') { '&' } else { '?' };
             Redirect::to(&format!("{page}{glue}note={note}")).into_response()
         }

@@ -311,13 +311,11 @@ pub(super) async fn sign_in(
 ) -> Response {
     let next = own(&given.next);
     let now = desk.parts.board.get().at;
-    match desk.parts.auth.sign_in(&given.token, now) {
-        Ok(cookie) => ([(header::SET_COOKIE, cookie)], Redirect::to(next)).into_response(),
-        Err(_) => {
-            let page = pages::session(Theme::of(&headers), None, next, "", true);
-            (StatusCode::UNAUTHORIZED, page).into_response()
-        }
-    }
+    let Ok(cookie) = desk.parts.auth.sign_in(&given.token, now) else {
+        let page = pages::session(Theme::of(&headers), None, next, "", true);
+        return (StatusCode::UNAUTHORIZED, page).into_response();
+    };
+    ([(header::SET_COOKIE, cookie)], Redirect::to(next)).into_response()
 }
 
 #[derive(Debug, Deserialize)]

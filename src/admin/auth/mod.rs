@@ -41,7 +41,7 @@ use crate::model::UnixMillis;
 /// Sessions kept; the oldest makes room.
 const SESSIONS_MAX: usize = 256;
 /// How long a session lasts.
-const SESSION_AGE: Duration = Duration::from_secs(12 * 3600);
+const SESSION_AGE: Duration = Duration::from_hours(12);
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -47,8 +47,8 @@ impl Judge {
             .collect();
         for key in &pair.set_keys {
             if !keys.iter().any(|(path, ..)| **path == *key.path) {
-                let noise = noisy(&key.path, key.kind.as_str());
-                keys.push((key.path.to_string(), String::new(), noise));
+                let masked = noisy(&key.path, key.kind.as_str());
+                keys.push((key.path.to_string(), String::new(), masked));
             }
         }
         Self { keys }

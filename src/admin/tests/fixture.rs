@@ -295,18 +295,17 @@ fn unmatched(requests: u64) -> SliceBoard {
     }
 }
 
-fn served(p50: f64, n: u64) -> Option<ServedQuantiles> {
-    Some(ServedQuantiles {
+fn served(p50: f64, n: u64) -> ServedQuantiles {
+    ServedQuantiles {
         p50,
         p95: p50 * 2.5,
         p99: p50 * 5.0,
         n,
-    })
+    }
 }
 
-/// The slice that most pages are about.
-pub(super) fn invoices() -> SliceBoard {
-    let summary = Summary {
+fn invoices_summary() -> Summary {
+    Summary {
         epoch: EpochView {
             number: 3,
             since: ago(15_727),
@@ -333,58 +332,67 @@ pub(super) fn invoices() -> SliceBoard {
         ],
         slots: slots(),
         counts: crate::evidence::Counts::default(),
-    };
-    let outcomes = [
-        (Outcome::Match, 7_142),
-        (Outcome::Masked(Masked::Noise), 1_144),
-        (Outcome::Divergence, 318),
-        (Outcome::Timeout, 2),
-        (Outcome::SampledOut, 8_888),
-        (Outcome::UnsafeMethod, 604),
-        (Outcome::NotComparable(NotComparable::Excluded), 151),
-        (Outcome::NotComparable(NotComparable::Streaming), 18),
-        (Outcome::NotComparable(NotComparable::TooLarge), 17),
-        (Outcome::Vacuous, 46),
-        (Outcome::Aborted, 20),
-        (Outcome::LegacyError, 1),
-    ];
+    }
+}
+
+const OUTCOMES: [(Outcome, u64); 12] = [
+    (Outcome::Match, 7_142),
+    (Outcome::Masked(Masked::Noise), 1_144),
+    (Outcome::Divergence, 318),
+    (Outcome::Timeout, 2),
+    (Outcome::SampledOut, 8_888),
+    (Outcome::UnsafeMethod, 604),
+    (Outcome::NotComparable(NotComparable::Excluded), 151),
+    (Outcome::NotComparable(NotComparable::Streaming), 18),
+    (Outcome::NotComparable(NotComparable::TooLarge), 17),
+    (Outcome::Vacuous, 46),
+    (Outcome::Aborted, 20),
+    (Outcome::LegacyError, 1),
+];
+
+fn checked() -> Vec<Group> {
+    vec![
+        group(
+            "aa00000000000001",
+            "GET /invoices",
+            "$.items[*].dueDate",
+            Kind::Value,
+            3,
+            2_904,
+        ),
+        group(
+            "aa00000000000002",
+            "GET /api/v1/invoices/{}",
+            "$.lines[*].discount",
+            Kind::Extra,
+            2,
+            1_266,
+        ),
+        Group {
+            triples: KeyCounts::default(),
+            verdict: Verdict::Unchecked,
+            ..group(
+                "aa00000000000003",
+                "GET /invoices/{}/pdf",
+                "body",
+                Kind::Value,
+                1,
+                418,
+            )
+        },
+    ]
+}
+
+/// The slice that most pages are about.
+pub(super) fn invoices() -> SliceBoard {
     SliceBoard {
         owner: Some("team-billing".to_owned()),
         matches: "[{ path_prefix: /invoices }, { path_prefix: /api/v1/invoices }]".to_owned(),
-        counts: counts(18_354, &outcomes),
+        counts: counts(18_354, &OUTCOMES),
         pending: 3,
-        summary: Arc::new(summary),
+        summary: Arc::new(invoices_summary()),
         groups: Arc::new(vec![regression()]),
-        checking: Arc::new(vec![
-            group(
-                "aa00000000000001",
-                "GET /invoices",
-                "$.items[*].dueDate",
-                Kind::Value,
-                3,
-                2_904,
-            ),
-            group(
-                "aa00000000000002",
-                "GET /api/v1/invoices/{}",
-                "$.lines[*].discount",
-                Kind::Extra,
-                2,
-                1_266,
-            ),
-            Group {
-                triples: KeyCounts::default(),
-                verdict: Verdict::Unchecked,
-                ..group(
-                    "aa00000000000003",
-                    "GET /invoices/{}/pdf",
-                    "body",
-                    Kind::Value,
-                    1,
-                    418,
-                )
-            },
-        ]),
+        checking: Arc::new(checked()),
         earlier: Arc::new(vec![Group {
             current: false,
             epoch: 2,
@@ -419,7 +427,7 @@ pub(super) fn invoices() -> SliceBoard {
             rested: vec!["GET /invoices/{}/pdf".to_owned()],
         },
         served: ServedLatency {
-            legacy: served(0.036, 18_354),
+            legacy: Some(served(0.036, 18_354)),
             candidate: None,
         },
         ..plain("invoices")
@@ -430,8 +438,8 @@ fn canary(percent: u16) -> Position {
     Position::new(Stage::Canary, Share::new(percent * 100).unwrap())
 }
 
-fn others() -> Vec<SliceBoard> {
-    let good = |n, lower| Summary {
+fn good(n: u64, lower: f64) -> Summary {
+    Summary {
         epoch: EpochView {
             number: 1,
             since: ago(200_000),
@@ -442,7 +450,10 @@ fn others() -> Vec<SliceBoard> {
         latency: latency(),
         slots: slots(),
         ..Summary::default()
-    };
+    }
+}
+
+fn others() -> Vec<SliceBoard> {
     let half = [(Outcome::Match, 18_204), (Outcome::SampledOut, 20_000)];
     vec![
         SliceBoard {

@@ -21,6 +21,20 @@ use crate::model::Side;
 /// Rows a page.
 const ROWS: usize = 50;
 
+/// Says whether a slice belongs to a part of the table.
+type Wanted = fn(&SliceView) -> bool;
+
+/// The parts of the table, in their order.
+const GROUPS: [(&str, Wanted); 3] = [
+    ("Need you", |s| s.needs.needs_you()),
+    ("On their way", |s| {
+        !s.needs.needs_you() && !matches!(s.needs, view::Need::NotStarted | view::Need::Steady)
+    }),
+    ("Steady", |s| {
+        matches!(s.needs, view::Need::NotStarted | view::Need::Steady)
+    }),
+];
+
 /// Draws the table, filtered and cut to a page.
 pub(super) fn table(slices: &[SliceView], unmatched: &SliceView, filter: &Filter) -> Markup {
     let shown: Vec<&SliceView> = slices.iter().filter(|s| filter.admits(s)).collect();
@@ -28,15 +42,6 @@ pub(super) fn table(slices: &[SliceView], unmatched: &SliceView, filter: &Filter
     let page = filter.page.min(pages - 1);
     let rows = shown.iter().skip(page * ROWS).take(ROWS);
     let rows: Vec<&SliceView> = rows.copied().collect();
-    let groups: [(&str, fn(&SliceView) -> bool); 3] = [
-        ("Need you", |s| s.needs.needs_you()),
-        ("On their way", |s| {
-            !s.needs.needs_you() && !matches!(s.needs, view::Need::NotStarted | view::Need::Steady)
-        }),
-        ("Steady", |s| {
-            matches!(s.needs, view::Need::NotStarted | view::Need::Steady)
-        }),
-    ];
     let sentence = html! {
         (text::plural(slices.len() as u64, "slice", "slices"))
         @if !filter.is_empty() { ", " (shown.len()) " shown" }
@@ -48,7 +53,7 @@ pub(super) fn table(slices: &[SliceView], unmatched: &SliceView, filter: &Filter
             table.rows.slices role="table" {
                 caption.vh { "Slices" }
                 (head())
-                @for (name, wanted) in groups {
+                @for (name, wanted) in GROUPS {
                     @let count = shown.iter().filter(|s| wanted(s)).count();
                     @if rows.iter().any(|s| wanted(s)) {
                         tbody.hover role="rowgroup" {

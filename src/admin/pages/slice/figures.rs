@@ -28,14 +28,14 @@ impl Page<'_> {
                     @else { (ticked(&parity.sentence)) }
                 }
                 dl.figures {
-                    (figure("At least", parity.lower.map(text::parity), "95 % sure, however often you look"))
+                    (figure("At least", parity.lower.map(text::parity).as_deref(), "95 % sure, however often you look"))
                     (figure("Measured", (parity.n > 0).then(|| {
-                        text::parity(1.0 - text::to_f64(parity.f) / text::to_f64(parity.n)) }), ""))
-                    (figure("At most", parity.upper.map(text::parity), ""))
-                    (figure("Target", Some(text::target(parity.target)), ""))
-                    (figure("Pairs", Some(text::count(parity.n)),
+                        text::parity(1.0 - text::to_f64(parity.f) / text::to_f64(parity.n)) }).as_deref(), ""))
+                    (figure("At most", parity.upper.map(text::parity).as_deref(), ""))
+                    (figure("Target", Some(&text::target(parity.target)), ""))
+                    (figure("Pairs", Some(&text::count(parity.n)),
                         &format!("{} of them differ", text::count(parity.f))))
-                    (figure("Still needed", parity.needed.map(text::count), match parity.needed {
+                    (figure("Still needed", parity.needed.map(text::count).as_deref(), match parity.needed {
                         Some(_) => "clean comparisons",
                         None => "out of reach as it stands",
                     }))
@@ -217,11 +217,11 @@ impl Page<'_> {
     }
 }
 
-fn figure(name: &str, value: Option<String>, note: &str) -> Markup {
+fn figure(name: &str, value: Option<&str>, note: &str) -> Markup {
     html! {
         div {
             dt { (name) }
-            dd { b { (value.as_deref().unwrap_or(text::DASH)) } @if !note.is_empty() { small { (note) } } }
+            dd { b { (value.unwrap_or(text::DASH)) } @if !note.is_empty() { small { (note) } } }
         }
     }
 }

@@ -1,9 +1,19 @@
 //! What is fixed for the life of the process, resolved once, at start: flags beat the environment,
 //! which beats the file.
 
-use crate::telemetry::access::Format;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+
+/// How lines of the access log are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessFormat {
+    /// Nothing is written, and nothing is gathered.
+    Off,
+    /// One JSON object a line.
+    Json,
+    /// For a person at a terminal.
+    Text,
+}
 
 /// What the command line and the environment ask for. Everything else stands in the rules.
 #[derive(Clone, Debug, Default)]
@@ -21,7 +31,7 @@ pub struct Settings {
     /// How many data-plane threads; the rules, otherwise one a core.
     pub threads: Option<usize>,
     /// How the access log is written; off where nothing is said.
-    pub access_log: Option<Format>,
+    pub access_log: Option<AccessFormat>,
     /// The name of this node.
     pub node: Option<String>,
     /// Begin without positions where they are lost.

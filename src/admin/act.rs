@@ -146,7 +146,10 @@ fn bad(text: &str) -> Response {
 }
 
 /// Reads a body of JSON, where an empty one stands for nothing said.
-fn read<T: serde::de::DeserializeOwned>(body: &Bytes, empty: Option<T>) -> Result<T, Box<Response>> {
+fn read<T: serde::de::DeserializeOwned>(
+    body: &Bytes,
+    empty: Option<T>,
+) -> Result<T, Box<Response>> {
     if let (true, Some(value)) = (body.is_empty(), empty) {
         return Ok(value);
     }
@@ -232,7 +235,7 @@ pub(super) async fn api_deploy(
     body: Bytes,
 ) -> Response {
     let Deploy { backend, version } = match read(&body, None) {
-        Ok(deploy) => deploy,
+        Ok(read) => read,
         Err(response) => return *response,
     };
     if backend.is_empty() || version.is_empty() || version.len() > 200 {
@@ -262,12 +265,12 @@ async fn page(desk: &Shared, who: &Who, form: &Confirmed, act: Act, page: &str) 
     }
     match perform(desk, act, who).await {
         Ok(done) => {
-            let disk = if done.persisted {
+            let later = if done.persisted {
                 ""
             } else {
                 " It is in force, but not on disk yet."
             };
-            let note = desk.leave_note(format!("{}{disk}", sentence(&done.text)));
+            let note = desk.leave_note(format!("{}{later}", sentence(&done.text)));
             let glue = if page.contains('?') { '&' } else { '?' };
             Redirect::to(&format!("{page}{glue}note={note}")).into_response()
         }

@@ -25,8 +25,8 @@ fn line<'a>(out: &mut String, fields: impl Iterator<Item = &'a str>) {
 
 /// A cell that a spreadsheet would take for a formula gets an apostrophe in front, numbers aside.
 fn push(out: &mut String, field: &str) {
-    let formula = field.starts_with(['=', '+', '-', '@', '\t', '\r', '\n'])
-        && field.parse::<f64>().is_err();
+    let formula =
+        field.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) && field.parse::<f64>().is_err();
     let quoted = formula || field.contains(['"', ',', '\r', '\n']);
     if !quoted {
         out.push_str(field);

@@ -91,16 +91,12 @@ impl Stream for Feed {
         let Poll::Ready(result) = step.as_mut().poll(cx) else {
             return Poll::Pending;
         };
-        match result {
-            Some((event, state)) => {
-                self.step = Some(Box::pin(later(state)));
-                Poll::Ready(Some(Ok(event)))
-            }
-            None => {
-                self.step = None;
-                Poll::Ready(None)
-            }
-        }
+        let Some((event, state)) = result else {
+            self.step = None;
+            return Poll::Ready(None);
+        };
+        self.step = Some(Box::pin(later(state)));
+        Poll::Ready(Some(Ok(event)))
     }
 }
 

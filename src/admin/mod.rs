@@ -11,8 +11,6 @@ pub mod auth;
 mod csv;
 mod diff;
 mod events;
-#[cfg(test)]
-mod fixture;
 mod pages;
 mod pair;
 mod shape;
@@ -213,8 +211,12 @@ async fn gate(State(desk): State<Shared>, request: Request, next: Next) -> Respo
     let probe = matches!(path, "/healthz" | "/readyz");
     let api = is_api(path);
     let auth = &desk.parts.auth;
-    let checked = if probe { Ok(()) } else { auth.check_host(request.headers()) }
-        .and_then(|()| auth.check_origin(request.method(), request.headers()));
+    let checked = if probe {
+        Ok(())
+    } else {
+        auth.check_host(request.headers())
+    }
+    .and_then(|()| auth.check_origin(request.method(), request.headers()));
     let mut response = match checked {
         Ok(()) => next.run(request).await,
         Err(denied) => deny(denied, api),
@@ -307,8 +309,7 @@ impl FromRequestParts<Shared> for Who {
 }
 
 async fn asset(request: Request) -> Response {
-    assets::find(request.uri().path())
-        .unwrap_or_else(|| StatusCode::NOT_FOUND.into_response())
+    assets::find(request.uri().path()).unwrap_or_else(|| StatusCode::NOT_FOUND.into_response())
 }
 
 async fn metrics(State(desk): State<Shared>, _who: Who) -> Response {
@@ -328,7 +329,10 @@ async fn ready(State(desk): State<Shared>) -> Response {
     };
     match (&board.ready, board.draining) {
         (_, true) => (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned()),
-        (Err(why), _) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
+        (Err(why), _) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("not ready: {why}\n"),
+        ),
         (Ok(()), false) => (StatusCode::OK, format!("ready{lost}\n")),
     }
     .into_response()

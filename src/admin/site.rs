@@ -311,13 +311,11 @@ pub(super) async fn sign_in(
 ) -> Response {
     let next = own(&given.next);
     let now = desk.parts.board.get().at;
-    match desk.parts.auth.sign_in(&given.token, now) {
-        Ok(cookie) => ([(header::SET_COOKIE, cookie)], Redirect::to(next)).into_response(),
-        Err(_) => {
-            let page = pages::session(Theme::of(&headers), None, next, "", true);
-            (StatusCode::UNAUTHORIZED, page).into_response()
-        }
-    }
+    let Ok(cookie) = desk.parts.auth.sign_in(&given.token, now) else {
+        let page = pages::session(Theme::of(&headers), None, next, "", true);
+        return (StatusCode::UNAUTHORIZED, page).into_response();
+    };
+    ([(header::SET_COOKIE, cookie)], Redirect::to(next)).into_response()
 }
 
 #[derive(Debug, Deserialize)]
@@ -336,7 +334,11 @@ pub(super) async fn sign_out(
     if auth.check_form(&who, &ended.form).is_err() {
         return deny(Denied::Form, false);
     }
-    ([(header::SET_COOKIE, auth.sign_out(&who))], Redirect::to("/session")).into_response()
+    (
+        [(header::SET_COOKIE, auth.sign_out(&who))],
+        Redirect::to("/session"),
+    )
+        .into_response()
 }
 
 #[derive(Debug, Deserialize)]
@@ -358,7 +360,11 @@ pub(super) async fn preferences(Form(wanted): Form<Preferences>) -> Response {
         pages::THEME_COOKIE,
         theme.as_str()
     );
-    ([(header::SET_COOKIE, cookie)], Redirect::to(own(&wanted.next))).into_response()
+    (
+        [(header::SET_COOKIE, cookie)],
+        Redirect::to(own(&wanted.next)),
+    )
+        .into_response()
 }
 
 /// Whatever else is asked for.
@@ -383,7 +389,14 @@ mod tests {
         for next in ["/", "/slices/a?q=1", "/rules#text"] {
             assert_eq!(own(next), next);
         }
-        for next in ["", "//evil.example", "https://evil.example", "/\\evil", "/a\r\nb", "evil"] {
+        for next in [
+            "",
+            "//evil.example",
+            "https://evil.example",
+            "/\\evil",
+            "/a\r\nb",
+            "evil",
+        ] {
             assert_eq!(own(next), "/", "{next}");
         }
     }

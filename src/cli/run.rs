@@ -3,8 +3,8 @@
 use super::demo;
 use crate::app;
 use crate::app::Ended;
+use crate::settings::AccessFormat;
 use crate::settings::Settings;
-use crate::telemetry::access::Format;
 use crate::telemetry::process_log;
 use anyhow::Context;
 use std::io::IsTerminal;
@@ -23,7 +23,12 @@ Examples:
   supplant run --config /etc/supplant/routes.yaml --access-log off")]
 pub(super) struct Args {
     /// The rules.
-    #[arg(long, value_name = "FILE", env = "SUPPLANT_CONFIG", conflicts_with = "legacy")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "SUPPLANT_CONFIG",
+        conflicts_with = "legacy"
+    )]
     config: Option<PathBuf>,
     /// Serve without a file: everything goes to this URL.
     #[arg(long, value_name = "URL")]
@@ -64,11 +69,11 @@ enum AccessLog {
 impl Args {
     fn settings(self) -> Settings {
         let format = match self.access_log {
-            Some(AccessLog::Off) => Format::Off,
-            Some(AccessLog::Json) => Format::Json,
-            Some(AccessLog::Text) => Format::Text,
-            None if std::io::stdout().is_terminal() => Format::Text,
-            None => Format::Json,
+            Some(AccessLog::Off) => AccessFormat::Off,
+            Some(AccessLog::Json) => AccessFormat::Json,
+            Some(AccessLog::Text) => AccessFormat::Text,
+            None if std::io::stdout().is_terminal() => AccessFormat::Text,
+            None => AccessFormat::Json,
         };
         Settings {
             config: self.config,
@@ -103,7 +108,7 @@ pub(super) fn demo(args: &demo::Args) -> anyhow::Result<u8> {
     let demo = demo::set_up(args)?;
     let settings = Settings {
         config: Some(demo.rules.clone()),
-        access_log: Some(Format::Off),
+        access_log: Some(AccessFormat::Off),
         ..Settings::default()
     };
     serve(settings, |running| {

@@ -228,6 +228,12 @@ impl Ignores {
             .any(|p| glob(p.as_bytes(), name.as_bytes()))
     }
 
+    /// Returns whether a pattern names a member of an array by its index.
+    pub(crate) fn knows_indices(&self) -> bool {
+        let steps = self.json.iter().flatten();
+        steps.into_iter().any(|step| matches!(step, Step::Index(_)))
+    }
+
     /// Returns the states at `$`.
     pub(crate) fn start(&self) -> States {
         let mut states = States::default();

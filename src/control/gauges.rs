@@ -1,6 +1,7 @@
 //! What the loop knows, as metrics. Set on each beat, so that a scrape costs nothing.
 
 use super::board::Board;
+use super::board::RulesBoard;
 use super::board::SliceBoard;
 use crate::evidence::Latency;
 use crate::model::Stage;
@@ -117,6 +118,13 @@ impl Gauges {
             .inc();
     }
 
+    /// Says how the rules are, as soon as they are so.
+    pub(super) fn rules(&self, rules: &RulesBoard) {
+        self.successful.set(f64::from(u8::from(rules.successful)));
+        let restart = u8::from(rules.restart_required);
+        self.restart.set(f64::from(restart));
+    }
+
     /// Brings counters and gauges up to the board.
     pub(super) fn set(&mut self, board: &Board, health: &Health) {
         raise(&self.write_errors, health.write_errors());
@@ -124,10 +132,6 @@ impl Gauges {
             raise(counter, health.lost(*reason));
         }
         self.store_bytes.set(float(health.bytes()));
-        self.successful
-            .set(f64::from(u8::from(board.rules.successful)));
-        self.restart
-            .set(f64::from(u8::from(board.rules.restart_required)));
         let name = "supplant_config_last_reload_success_timestamp_seconds";
         self.metrics
             .gauge(name, &[])

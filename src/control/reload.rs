@@ -59,7 +59,7 @@ pub(super) fn judge(path: &str, content: &Result<Arc<[u8]>, String>, current: &S
         Ok(text) => text,
         Err(problem) => {
             return Judged::Refused {
-                problems: vec![problem],
+                problems: vec![*problem],
                 text: None,
             };
         }

@@ -50,6 +50,8 @@ use crate::upstream;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -149,6 +151,7 @@ pub struct Control {
     pub(super) reloads: Vec<oneshot::Sender<Result<Done, Refused>>>,
     pub(super) refused_at: Option<Instant>,
     pub(super) resolving: Arc<AtomicBool>,
+    pub(super) unresolved: Unresolved,
 }
 
 /// What the loop hears next.
@@ -228,6 +231,7 @@ impl Control {
             reloads: Vec::new(),
             refused_at: None,
             resolving: Arc::default(),
+            unresolved: Arc::default(),
         };
         control.greet();
         control
@@ -255,7 +259,7 @@ impl Control {
     /// Resolves all names once, at most for `patience`, so that the first request finds addresses.
     pub async fn resolve(&self, patience: Duration) {
         let backends = self.publisher.current().backends().to_vec();
-        let all = resolve_all(backends);
+        let all = resolve_all(backends, Arc::clone(&self.unresolved));
         if tokio::time::timeout(patience, all).await.is_err() {
             tracing::warn!("names were not resolved in time; they are tried again");
         }
@@ -373,8 +377,9 @@ impl Control {
         }
         let backends = self.publisher.current().backends().to_vec();
         let resolving = Arc::clone(&self.resolving);
+        let unresolved = Arc::clone(&self.unresolved);
         self.tasks.spawn(async move {
-            resolve_all(backends).await;
+            resolve_all(backends, unresolved).await;
             resolving.store(false, Ordering::Release);
         });
     }
@@ -506,10 +511,24 @@ pub(super) fn answer(reply: oneshot::Sender<Result<Done, Refused>>, done: Result
     }
 }
 
-async fn resolve_all(backends: Vec<Arc<upstream::Backend>>) {
+/// What does not resolve, by backend, so that it is said once.
+type Unresolved = Arc<Mutex<BTreeMap<Arc<str>, String>>>;
+
+async fn resolve_all(backends: Vec<Arc<upstream::Backend>>, unresolved: Unresolved) {
     for backend in backends {
-        if let Err(error) = upstream::resolve(&backend).await {
-            tracing::warn!(backend = %backend.config().name, error, "a name does not resolve; what was known stays");
+        let name = &backend.config().name;
+        let failed = upstream::resolve(&backend).await.err();
+        let mut known = unresolved.lock().unwrap_or_else(PoisonError::into_inner);
+        match failed {
+            Some(error) if known.get(name) == Some(&error) => {}
+            Some(error) => {
+                tracing::warn!(backend = %name, error, "a name does not resolve; what was known stays");
+                known.insert(Arc::clone(name), error);
+            }
+            None if known.remove(name).is_some() => {
+                tracing::info!(backend = %name, "the name resolves again");
+            }
+            None => {}
         }
     }
 }

@@ -23,6 +23,7 @@ use std::sync::Arc;
 impl Control {
     /// Publishes a board.
     pub(super) fn show(&mut self) {
+        self.gauges.rules(&self.state);
         let now = clock::now();
         let table = self.publisher.current();
         let ticker = self.ticker.as_ref();

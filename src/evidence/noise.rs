@@ -10,7 +10,8 @@ use crate::evidence::delta::Discord;
 use crate::evidence::delta::Discords;
 use crate::evidence::paired;
 use crate::evidence::parity::ALPHA;
-use crate::evidence::parity::k1_bounds;
+use crate::evidence::parity::k1_above;
+use crate::evidence::parity::k1_below;
 use crate::evidence::summary::KeyCounts;
 use crate::evidence::summary::Verdict;
 use crate::evidence::template::Folds;
@@ -117,25 +118,31 @@ impl Book {
 
     /// An alarm stays for good, and outranks noise; noise stays until an alarm.
     fn judged(&self, key: &Key) -> Settled {
+        if key.settled == Settled::Regression {
+            return Settled::Regression;
+        }
         let Discords { b, c, .. } = key.discords;
         let alarm = key
             .rank
             .is_some_and(|rank| paired::k2_alarm(b, c, paired::RARE, paired::key_limit(rank)));
-        if alarm || key.settled == Settled::Regression {
+        if alarm {
             return Settled::Regression;
         }
-        let leaning = b > c && paired::k2_log_e(b, c, paired::RARE) > LEANING;
-        if !leaning && self.noise_rate(key).0 > RATE {
+        if key.settled == Settled::Noisy {
             return Settled::Noisy;
         }
-        key.settled
+        let leaning = b > c && paired::k2_log_e(b, c, paired::RARE) > LEANING;
+        let n = self.triples_of(key);
+        if !leaning && k1_above(n, key.noise().min(n), RATE, ALPHA) {
+            return Settled::Noisy;
+        }
+        Settled::Open
     }
 
-    /// Returns the bounds of the rate at which legacy differs from itself.
-    fn noise_rate(&self, key: &Key) -> (f64, f64) {
+    /// Returns whether legacy is shown to differ from itself hardly ever.
+    fn is_stable(&self, key: &Key) -> bool {
         let n = self.triples_of(key);
-        let (lower, upper) = k1_bounds(n, key.noise().min(n), RATE, ALPHA);
-        (1.0 - upper, 1.0 - lower)
+        k1_below(n, key.noise().min(n), RATE, ALPHA)
     }
 
     /// Returns what is known of a key.
@@ -144,7 +151,7 @@ impl Book {
             Settled::Regression => Verdict::Regression,
             Settled::Noisy => Verdict::Noisy,
             Settled::Open if !controls => Verdict::Unchecked,
-            Settled::Open if self.noise_rate(key).1 < RATE => Verdict::Stable,
+            Settled::Open if self.is_stable(key) => Verdict::Stable,
             Settled::Open => Verdict::Undecided,
         }
     }

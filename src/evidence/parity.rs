@@ -63,10 +63,7 @@ pub fn k1_needed(f: u64, q0: f64, alpha: f64) -> Option<u64> {
     if !(q0 > 0.0 && q0 < 1.0) {
         return None;
     }
-    let limit = -alpha.ln();
-    let shown = |n: u64| {
-        n > 0 && f <= n && real(f) / real(n) < q0 && Martingale::new(n, f, q0).log(q0) >= limit
-    };
+    let shown = |n: u64| k1_below(n, f, q0, alpha);
     let mut high = f.max(1);
     while !shown(high) {
         high = high.checked_mul(2).filter(|&high| high <= REACH)?;
@@ -81,6 +78,16 @@ pub fn k1_needed(f: u64, q0: f64, alpha: f64) -> Option<u64> {
         }
     }
     Some(high)
+}
+
+/// Returns whether the rate is shown to be below `q0`: its upper bound is.
+pub(super) fn k1_below(n: u64, f: u64, q0: f64, alpha: f64) -> bool {
+    n > 0 && f <= n && real(f) / real(n) < q0 && Martingale::new(n, f, q0).log(q0) >= -alpha.ln()
+}
+
+/// Returns whether the rate is shown to be above `q0`: its lower bound is.
+pub(super) fn k1_above(n: u64, f: u64, q0: f64, alpha: f64) -> bool {
+    n > 0 && f <= n && real(f) / real(n) > q0 && Martingale::new(n, f, q0).log(q0) >= -alpha.ln()
 }
 
 /// Returns the least and the greatest number of values, of `n`, that may lie below the
@@ -238,6 +245,15 @@ mod tests {
             let (lower, upper) = k1_bounds(n, f, q0, ALPHA);
             let parity = 1.0 - real(f) / real(n);
             prop_assert!(0.0 <= lower && lower <= parity + 1e-12 && parity <= upper + 1e-12 && upper <= 1.0);
+        }
+
+        #[test]
+        fn being_shown_is_what_the_bounds_say(n in 1u64..100_000, share in 0.0f64..0.01, q0 in 1e-4f64..0.01) {
+            let f = floor(real(n) * share).min(n);
+            let (lower, upper) = k1_bounds(n, f, q0, ALPHA);
+            prop_assume!((1.0 - upper - q0).abs() > 1e-9 && (1.0 - lower - q0).abs() > 1e-9);
+            prop_assert_eq!(k1_above(n, f, q0, ALPHA), 1.0 - upper > q0);
+            prop_assert_eq!(k1_below(n, f, q0, ALPHA), 1.0 - lower < q0);
         }
 
         #[test]

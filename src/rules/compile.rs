@@ -1,49 +1,31 @@
 //! The file as written to a [`Snapshot`], or every [`Problem`] at once. Pure.
 
-use crate::compare::Comparator;
-use crate::compare::CompareConfig;
 use crate::compare::IgnorePath;
 use crate::model::BackendIx;
-use crate::model::Position;
-use crate::model::Share;
 use crate::model::SliceId;
 use crate::model::SliceIx;
-use crate::model::Stage;
+use crate::rules::condition::Names;
 use crate::rules::file;
-use crate::rules::file::CompareDecl;
-use crate::rules::file::Defaults;
 use crate::rules::file::File;
-use crate::rules::file::RampDecl;
-use crate::rules::file::ShadowDecl;
 use crate::rules::file::SliceDecl;
-use crate::rules::keys::nearest;
 use crate::rules::matcher::Matcher;
 use crate::rules::matcher::Rule;
 use crate::rules::parse;
-use crate::rules::parse::short;
-use crate::rules::problem::At;
 use crate::rules::problem::Problem;
 use crate::rules::problem::Problems;
 use crate::rules::problem::code;
 use crate::rules::reach;
+use crate::rules::slices::Compiler;
 use crate::rules::snapshot::Backend;
-use crate::rules::snapshot::ComparePolicy;
 use crate::rules::snapshot::Endpoint;
-use crate::rules::snapshot::Ramp;
 use crate::rules::snapshot::Rules;
-use crate::rules::snapshot::ShadowPolicy;
 use crate::rules::snapshot::Slice;
 use crate::rules::snapshot::Snapshot;
-use crate::rules::snapshot::Timeouts;
-use crate::rules::split::By;
-use http::Method;
 use sha2::Digest;
 use sha2::Sha256;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Rules that were taken, and what somebody should look at.
@@ -161,7 +143,7 @@ fn hash(text: &str) -> String {
 fn epoch_key(slice: &Slice, decl: &SliceDecl, backends: &[Backend], file: &File) -> u64 {
     let mut text = format!("match {}\n", slice.matches);
     for (condition, _) in &decl.matches {
-        let names: Vec<_> = condition.tenants.iter().flat_map(|t| t.iter()).collect();
+        let names: Vec<_> = condition.tenants.iter().flat_map(Names::iter).collect();
         let _written = writeln!(text, "tenants {names:?}");
     }
     for ix in [BackendIx::LEGACY, slice.backend] {
@@ -184,316 +166,4 @@ fn epoch_key(slice: &Slice, decl: &SliceDecl, backends: &[Backend], file: &File)
         .collect();
     let _written = writeln!(text, "tenant {sources:?}\nignore {ignore:?}");
     xxh3_64(text.as_bytes())
-}
-
-struct Compiler {
-    backends: Vec<Backend>,
-    by_name: HashMap<Arc<str>, BackendIx>,
-    used: Vec<bool>,
-    defaults: Defaults,
-    tenant_given: bool,
-    comparators: HashMap<(Vec<IgnorePath>, u64), Arc<Comparator>>,
-}
-
-impl Compiler {
-    fn new(file: &File, problems: &mut Problems) -> Self {
-        let mut backends = Vec::new();
-        let mut by_name = HashMap::new();
-        for (place, decl) in file.backends.iter().enumerate() {
-            if let Ok(ix) = u16::try_from(place) {
-                by_name
-                    .entry(Arc::clone(&decl.backend.name))
-                    .or_insert(BackendIx(ix));
-                backends.push(decl.backend.clone());
-            } else {
-                problems.error(code::NUMBER, decl.at, "more than 65535 backends", "");
-                break;
-            }
-        }
-        let defaults = Defaults {
-            shadow: file.defaults.shadow.clone(),
-            compare: file.defaults.compare.clone(),
-        };
-        Self {
-            used: vec![false; backends.len()],
-            backends,
-            by_name,
-            defaults,
-            tenant_given: file.tenant_given,
-            comparators: HashMap::new(),
-        }
-    }
-
-    /// Compiles a slice; nothing if a part that must be there is broken.
-    fn slice(&mut self, decl: &SliceDecl, problems: &mut Problems) -> Option<Slice> {
-        let backend = decl
-            .to
-            .as_ref()
-            .and_then(|(to, at)| self.backend(to, *at, problems));
-        let ramp = self.ramp(decl, problems);
-        let shadow = self.shadow(&decl.shadow);
-        let matches = decl
-            .matches
-            .iter()
-            .map(|(c, _)| c.to_string())
-            .collect::<Vec<_>>();
-        if let Some((stage, _)) = decl.stage {
-            reach::all_excluded(decl, stage, &shadow, problems);
-        }
-        let body_limit = shadow.body_limit;
-        let (stage, _) = decl.stage?;
-        let (name, _) = decl.name.as_ref()?;
-        let percent = ramp.as_ref().and_then(|r| r.percent).unwrap_or(Share::NONE);
-        Some(Slice {
-            id: SliceId::new(name.as_str()),
-            backend: backend?,
-            stage,
-            declared: Position::new(stage, percent),
-            ramp,
-            shadow,
-            compare: self.compare(&decl.compare, body_limit),
-            owner: decl.owner.clone(),
-            epoch_key: 0,
-            line: decl.at.line,
-            matches: match matches.as_slice() {
-                [one] => one.clone(),
-                many => format!("[{}]", many.join(", ")),
-            },
-        })
-    }
-
-    fn backend(&mut self, to: &str, at: At, problems: &mut Problems) -> Option<BackendIx> {
-        if to.contains("://") || to.starts_with("unix:") {
-            return self.inline(to, at, problems);
-        }
-        match self.by_name.get(to) {
-            Some(&BackendIx::LEGACY) => {
-                problems.error(
-                    code::RESERVED,
-                    at,
-                    "`legacy` cannot take over from itself",
-                    "name a backend",
-                );
-                None
-            }
-            Some(ix) => {
-                if let Some(used) = self.used.get_mut(ix.get()) {
-                    *used = true;
-                }
-                Some(*ix)
-            }
-            None => {
-                let mut known: Vec<&str> = self
-                    .backends
-                    .iter()
-                    .skip(1)
-                    .map(|b| &*b.name)
-                    .filter(|n| !n.contains(':'))
-                    .collect();
-                known.sort_unstable();
-                let mut hint = nearest(to, known.iter().copied())
-                    .map_or(String::new(), |n| format!("did you mean `{n}`? "));
-                if known.is_empty() {
-                    hint.push_str("there is no `backends`; write the endpoint, such as `http://127.0.0.1:4000`");
-                } else {
-                    hint.push_str(&format!("backends are: {}", known.join(", ")));
-                }
-                problems.error(
-                    code::BACKEND,
-                    at,
-                    format!("unknown backend `{}`", short(to)),
-                    hint,
-                );
-                None
-            }
-        }
-    }
-
-    /// Takes an endpoint that `to` names itself as a backend of its own.
-    fn inline(&mut self, to: &str, at: At, problems: &mut Problems) -> Option<BackendIx> {
-        match file::endpoint(to) {
-            Ok(endpoint) => {
-                let name: Arc<str> = endpoint.to_string().into();
-                if let Some(ix) = self.by_name.get(&name) {
-                    return Some(*ix);
-                }
-                let Ok(ix) = u16::try_from(self.backends.len()) else {
-                    problems.error(code::NUMBER, at, "more than 65535 backends", "");
-                    return None;
-                };
-                self.backends.push(Backend {
-                    name: Arc::clone(&name),
-                    endpoints: vec![endpoint],
-                    timeouts: Timeouts::default(),
-                    version_header: None,
-                });
-                self.used.push(true);
-                self.by_name.insert(name, BackendIx(ix));
-                Some(BackendIx(ix))
-            }
-            Err((code, message, hint)) => {
-                problems.error(code, at, format!("to: {message}"), hint);
-                None
-            }
-        }
-    }
-
-    fn ramp(&self, decl: &SliceDecl, problems: &mut Problems) -> Option<Ramp> {
-        let stage = decl.stage.map(|(s, _)| s);
-        let Some(ramp) = &decl.ramp else {
-            if let Some((Stage::Canary, at)) = decl.stage {
-                problems.error(
-                    code::NO_SHARE,
-                    at,
-                    "stage `canary` needs a share",
-                    "add `ramp: { percent: 1% }`",
-                );
-            }
-            return None;
-        };
-        self.check_ramp(ramp, stage, problems);
-        let by = match &ramp.by {
-            Some((by, _)) => Some(by.clone()),
-            None => self.tenant_given.then_some(By::Tenant),
-        };
-        let group = ramp
-            .group
-            .as_deref()
-            .or(decl.name.as_ref().map(|(n, _)| n.as_str()))
-            .unwrap_or("");
-        Some(Ramp {
-            percent: ramp.percent.map(|(p, _)| p),
-            kind: by.as_ref().map_or(String::new(), By::kind).into(),
-            by,
-            group: group.into(),
-            always: ramp.always.0.clone(),
-            never: ramp.never.0.clone(),
-            always_written: ramp.always.1.clone(),
-            never_written: ramp.never.1.clone(),
-        })
-    }
-
-    fn check_ramp(&self, ramp: &RampDecl, stage: Option<Stage>, problems: &mut Problems) {
-        if let Some((By::Tenant, at)) = ramp.by
-            && !self.tenant_given
-        {
-            problems.error(
-                code::NO_TENANT,
-                at,
-                "`by: tenant`, but nothing says whose request it is",
-                "add `tenant: { from: header:X-Tenant }`",
-            );
-        }
-        match (stage, ramp.percent) {
-            (Some(Stage::Canary), None) if !ramp.broken => {
-                problems.error(
-                    code::NO_SHARE,
-                    ramp.at,
-                    "stage `canary` needs a share",
-                    "add `percent: 1%`",
-                );
-            }
-            (Some(Stage::Canary), _) if ramp.by.is_none() && !ramp.broken && !self.tenant_given => {
-                problems.error(
-                    code::NO_KEY,
-                    ramp.at,
-                    "the ramp does not say by what it splits",
-                    "add `by: header:NAME`, `by: cookie:NAME` or `by: random`",
-                );
-            }
-            (Some(stage), Some((_, at))) if stage != Stage::Canary => {
-                let message = format!(
-                    "`percent` has a meaning in stage `canary` only, and this is `{stage}`"
-                );
-                problems.error(
-                    code::PERCENT_STAGE,
-                    at,
-                    message,
-                    "remove it, or write `stage: canary`",
-                );
-            }
-            _ => {}
-        }
-    }
-
-    fn shadow(&self, own: &ShadowDecl) -> ShadowPolicy {
-        let base = &self.defaults.shadow;
-        let both = |a: &[_], b: &[_]| a.iter().chain(b).cloned().collect();
-        ShadowPolicy {
-            sample: own.sample.or(base.sample).unwrap_or(Share::ALL),
-            rate: own.rate.or(base.rate).unwrap_or(Some(50)),
-            methods: own
-                .methods
-                .clone()
-                .or_else(|| base.methods.clone())
-                .unwrap_or_else(|| vec![Method::GET, Method::HEAD]),
-            body_limit: own.body_limit.or(base.body_limit).unwrap_or(1 << 20),
-            timeout: own
-                .timeout
-                .or(base.timeout)
-                .unwrap_or(Duration::from_secs(5)),
-            max_inflight: own.max_inflight.or(base.max_inflight).unwrap_or(64),
-            except: both(&base.except, &own.except),
-            allow: both(&base.allow, &own.allow),
-        }
-    }
-
-    fn compare(&mut self, own: &CompareDecl, body_limit: u64) -> ComparePolicy {
-        let base = &self.defaults.compare;
-        let control = own.control.or(base.control);
-        let mut ignore = base.ignore.clone();
-        ignore.extend(own.ignore.iter().cloned());
-        ignore.sort();
-        ignore.dedup();
-        let key = (ignore.clone(), body_limit);
-        let comparator = self.comparators.entry(key).or_insert_with(|| {
-            let ignore = ignore.clone();
-            Arc::new(Comparator::new(CompareConfig {
-                ignore,
-                body_limit,
-                ..CompareConfig::default()
-            }))
-        });
-        ComparePolicy {
-            comparator: Arc::clone(comparator),
-            ignore,
-            control: control.or(Share::new(500)).unwrap_or(Share::NONE),
-            control_written: control.is_some(),
-            control_capped: !(own.uncapped || base.uncapped),
-        }
-    }
-
-    /// Warns of backends that nothing uses, and of plain copies to other machines.
-    fn unused(&self, file: &File, problems: &mut Problems) {
-        for (decl, used) in file.backends.iter().zip(&self.used).skip(1) {
-            let name = &decl.backend.name;
-            if !used && **name != *"legacy" {
-                problems.warn(
-                    code::UNUSED_BACKEND,
-                    decl.at,
-                    format!("no slice uses the backend `{name}`"),
-                    "name it in `to`, or remove it",
-                );
-            } else if decl.backend.endpoints.iter().any(is_far) {
-                problems.warn(
-                    code::PLAIN_COPY,
-                    decl.at,
-                    format!("copies to `{name}` carry the clients' credentials over plain HTTP"),
-                    "see that the network between is yours alone",
-                );
-            }
-        }
-    }
-}
-
-fn is_far(endpoint: &Endpoint) -> bool {
-    match endpoint {
-        Endpoint::Unix(_) => false,
-        Endpoint::Tcp { host, .. } => {
-            let loopback = host
-                .parse::<std::net::IpAddr>()
-                .is_ok_and(|ip| ip.is_loopback());
-            host != "localhost" && !host.ends_with(".localhost") && !loopback
-        }
-    }
 }

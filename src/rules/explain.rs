@@ -8,10 +8,10 @@ use crate::rules::condition::Host;
 use crate::rules::condition::Miss;
 use crate::rules::condition::Shape;
 use crate::rules::condition::View;
-use crate::rules::decide::Decision;
-use crate::rules::decide::Mirror;
-use crate::rules::decide::Step;
 use crate::rules::decide::decide;
+use crate::rules::decision::Decision;
+use crate::rules::decision::Mirror;
+use crate::rules::decision::Step;
 use crate::rules::matcher::precedence;
 use crate::rules::path::Refused;
 use crate::rules::snapshot::Snapshot;
@@ -48,6 +48,8 @@ pub struct Explanation {
     pub steps: Vec<Told>,
     /// Rules that hold for host and path too, and why they lost.
     pub lost: Vec<Lost>,
+    #[serde(skip)]
+    rewritten: bool,
     /// What else may happen, which the head alone does not decide.
     pub may: Vec<String>,
 }
@@ -125,6 +127,7 @@ pub fn explain(
             target(head)
         ),
         canonical: view.path.clone().into_owned(),
+        rewritten: *view.path != *head.path,
         slice: decision
             .slice
             .and_then(|ix| snapshot.slice(ix))
@@ -142,6 +145,14 @@ pub fn explain(
     })
 }
 
+/// Returns a side as a sentence has it.
+fn the(side: Side) -> &'static str {
+    match side {
+        Side::Legacy => "legacy",
+        Side::Candidate => "the candidate",
+    }
+}
+
 fn target(head: &Head<'_>) -> String {
     match head.query {
         Some(query) => format!("{}?{query}", head.path),
@@ -150,7 +161,7 @@ fn target(head: &Head<'_>) -> String {
 }
 
 fn mirror(decision: &Decision, sampled: bool) -> String {
-    let other = decision.primary.other();
+    let other = the(decision.primary.other());
     match decision.mirror {
         Mirror::Ended(Outcome::SampledOut) if sampled => {
             format!("a sample goes to {other} as a copy")
@@ -282,7 +293,7 @@ impl fmt::Display for Explanation {
         };
         writeln!(f, "  {}{backend} answers: {}", self.side, self.reason)?;
         writeln!(f, "  {}", self.mirror)?;
-        if !self.request.ends_with(&self.canonical) {
+        if self.rewritten {
             writeln!(f, "  rules see {}", self.canonical)?;
         }
         writeln!(f, "\nsteps")?;

@@ -56,7 +56,7 @@ pub(super) struct Key {
 }
 
 /// Reads bytes as text; a file that is not UTF-8 is a problem like any other.
-pub fn decode(bytes: &[u8]) -> Result<&str, Problem> {
+pub fn decode(bytes: &[u8]) -> Result<&str, Box<Problem>> {
     std::str::from_utf8(bytes).map_err(|error| {
         let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
         let line = good.split(|b| *b == b'\n').count();
@@ -74,8 +74,21 @@ pub fn decode(bytes: &[u8]) -> Result<&str, Problem> {
             "this byte is not UTF-8",
             "save the file as UTF-8",
         );
-        problems.finish().swap_remove(0)
+        Box::new(problems.finish().swap_remove(0))
     })
+}
+
+/// Tells that a file could not be read at all.
+pub fn unreadable(error: &str) -> Problem {
+    let mut problems = Problems::new("");
+    let hint = "give the path with `--config`";
+    problems.error(
+        code::UNREADABLE,
+        At::default(),
+        format!("cannot be read: {error}"),
+        hint,
+    );
+    problems.finish().swap_remove(0)
 }
 
 /// Reads a document, or nothing if it is too broken to look into.
@@ -204,62 +217,36 @@ impl Tree<'_> {
                 }
             }
             Event::Scalar(text, style, _, tag) => {
-                if tag.is_some() {
-                    self.sugar(at, "a tag");
-                }
-                return self.add(Node {
-                    at,
-                    value: scalar(&text, style),
-                });
+                self.tag(tag.is_some(), at);
+                return self.add(at, scalar(&text, style));
             }
             Event::SequenceStart(_, _, tag) => {
-                if tag.is_some() {
-                    self.sugar(at, "a tag");
-                }
-                return self.open(
-                    Frame::List {
-                        at,
-                        items: Vec::new(),
-                    },
-                    at,
-                );
+                self.tag(tag.is_some(), at);
+                let items = Vec::new();
+                return self.open(Frame::List { at, items }, at);
             }
             Event::MappingStart(_, _, tag) => {
-                if tag.is_some() {
-                    self.sugar(at, "a tag");
-                }
+                self.tag(tag.is_some(), at);
+                let (entries, seen, key) = (Vec::new(), HashMap::new(), Pending::Key);
                 return self.open(
                     Frame::Map {
                         at,
-                        entries: Vec::new(),
-                        seen: HashMap::new(),
-                        key: Pending::Key,
+                        entries,
+                        seen,
+                        key,
                     },
                     at,
                 );
             }
-            Event::SequenceEnd | Event::MappingEnd => {
-                if let Some(frame) = self.stack.pop() {
-                    let node = match frame {
-                        Frame::List { at, items } => Node {
-                            at,
-                            value: Value::List(items),
-                        },
-                        Frame::Map { at, entries, .. } => Node {
-                            at,
-                            value: Value::Map(entries),
-                        },
-                    };
-                    return self.add(node);
-                }
-            }
+            Event::SequenceEnd | Event::MappingEnd => match self.stack.pop() {
+                Some(Frame::List { at, items }) => return self.add(at, Value::List(items)),
+                Some(Frame::Map { at, entries, .. }) => return self.add(at, Value::Map(entries)),
+                None => {}
+            },
             Event::Anchor(..) => self.sugar(at, "an anchor"),
             Event::Alias(_) | Event::UnresolvedAlias(_) => {
                 self.sugar(at, "an alias");
-                return self.add(Node {
-                    at,
-                    value: Value::Refused,
-                });
+                return self.add(at, Value::Refused);
             }
             _ => {}
         }
@@ -289,7 +276,14 @@ impl Tree<'_> {
         Flow::On
     }
 
-    fn add(&mut self, node: Node) -> Flow {
+    fn tag(&mut self, is_there: bool, at: At) {
+        if is_there {
+            self.sugar(at, "a tag");
+        }
+    }
+
+    fn add(&mut self, at: At, value: Value) -> Flow {
+        let node = Node { at, value };
         self.nodes += 1;
         if self.nodes > NODES_MAX {
             self.problems.error(

@@ -46,6 +46,7 @@ codes! {
     MISSING = "E007", "a key or a value that must be given is not there";
     VERSION = "E008", "a version of the format that is not known";
     LATER = "E009", "a key, value or scheme that is known, but not supported in this version";
+    UNREADABLE = "E010", "the file cannot be read";
     UNKNOWN_KEY = "E012", "an unknown key";
     UNIT = "E013", "a number without its unit";
     NUMBER = "E014", "a number that cannot be read, or is out of its range";

@@ -39,9 +39,15 @@ struct Place<'f> {
     at: At,
 }
 
+/// Host, segments without the names of captures, and whether it is the whole path.
+type Key<'f> = (&'f Host, Vec<Option<&'f str>>, bool);
+
+/// Places by which of their segments are literal.
+type ByMask<'f> = Vec<(Vec<bool>, Vec<Place<'f>>)>;
+
 /// Checks all slices of a file against each other.
 pub(super) fn check(file: &File, matcher: &Matcher, problems: &mut Problems) {
-    let mut groups: HashMap<(&Host, Vec<Option<&str>>, bool), Vec<Place<'_>>> = HashMap::new();
+    let mut groups: HashMap<Key<'_>, Vec<Place<'_>>> = HashMap::new();
     for (slice, decl) in file.slices.iter().enumerate() {
         let mut covered: Vec<Option<usize>> = Vec::with_capacity(decl.matches.len());
         for (entry, (condition, at)) in decl.matches.iter().enumerate() {
@@ -197,14 +203,13 @@ fn order(file: &File, earlier: &Place<'_>, later: &Place<'_>, problems: &mut Pro
 
 /// Finds paths with as many literal segments at different places: `/a/{x}` and `/{y}/b`.
 fn mixed(file: &File, problems: &mut Problems) {
-    type Mask = Vec<bool>;
-    let mut groups: HashMap<(&Host, usize, usize), Vec<(Mask, Vec<Place<'_>>)>> = HashMap::new();
+    let mut groups: HashMap<(&Host, usize, usize), ByMask<'_>> = HashMap::new();
     for (slice, decl) in file.slices.iter().enumerate() {
         for (entry, (condition, at)) in decl.matches.iter().enumerate() {
             let Shape::Whole(segments) = &condition.shape else {
                 continue;
             };
-            let mask: Mask = segments.iter().map(|s| literal(s).is_some()).collect();
+            let mask: Vec<bool> = segments.iter().map(|s| literal(s).is_some()).collect();
             let literals = mask.iter().filter(|m| **m).count();
             if literals == segments.len() {
                 continue;
@@ -228,7 +233,8 @@ fn mixed(file: &File, problems: &mut Problems) {
     for masks in groups.into_values() {
         for (at, (mask, places)) in masks.iter().enumerate().take(16) {
             for (other_mask, others) in masks.iter().take(at) {
-                let common: Mask = mask.iter().zip(other_mask).map(|(a, b)| *a && *b).collect();
+                let common: Vec<bool> =
+                    mask.iter().zip(other_mask).map(|(a, b)| *a && *b).collect();
                 pairs(&common, places, others, &mut found);
             }
         }
@@ -304,7 +310,7 @@ fn example(condition: &Condition, file: &File, matcher: &Matcher) -> String {
                 }
             }
             Some(Source::Host { before, after }) if host.is_none() => {
-                host = Some(format!("{before}{tenant}{after}"))
+                host = Some(format!("{before}{tenant}{after}"));
             }
             _ => {}
         }

@@ -234,8 +234,8 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(2),
-            response: Duration::from_secs(60),
-            idle: Duration::from_secs(300),
+            response: Duration::from_mins(1),
+            idle: Duration::from_mins(5),
             keepalive: Duration::from_secs(4),
         }
     }

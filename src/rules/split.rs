@@ -90,7 +90,7 @@ pub(super) fn cookie_key<'a>(head: &Head<'a>, name: &str) -> Option<&'a [u8]> {
 
 /// The draws of one request, from its one number of chance.
 ///
-/// Draw `n` is the upper half of the `n`-th output of SplitMix64 seeded by the number, so that the
+/// Draw `n` is the upper half of the `n`-th output of `SplitMix64` seeded by the number, so that the
 /// draws are independent, and the number in the log repeats all of them. Draw 1 splits (`by:
 /// random`), 2 samples, 3 is kept for the control, 4 for the half, 5 for the order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -43,7 +43,7 @@ impl Listen {
         Self {
             address,
             body: Duration::from_secs(30),
-            idle: Duration::from_secs(60),
+            idle: Duration::from_mins(1),
         }
     }
 }

@@ -13,6 +13,23 @@ pub(super) type Wrong = (&'static str, String, String);
 /// Reads a scalar, or says what to write.
 pub(super) type Read<T> = Result<T, Wrong>;
 
+/// How often something may happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rate {
+    Unlimited,
+    PerSecond(u32),
+}
+
+impl Rate {
+    /// Returns the limit, if there is one.
+    pub(super) fn limit(self) -> Option<u32> {
+        match self {
+            Self::Unlimited => None,
+            Self::PerSecond(limit) => Some(limit),
+        }
+    }
+}
+
 /// Splits a number from its unit. The number keeps its decimals as text.
 fn split(text: &str) -> Option<(&str, &str)> {
     let end = text
@@ -135,17 +152,17 @@ pub(super) fn share(text: &str) -> Read<Share> {
 }
 
 /// Reads `50/s`, or `none`.
-pub(super) fn rate(text: &str) -> Read<Option<u32>> {
+pub(super) fn rate(text: &str) -> Read<Rate> {
     let wrong = || {
         let (code, message, _) = unreadable(text, "a rate");
         (code, message, "write it as `50/s`, or `none`".to_owned())
     };
     if text == "none" {
-        return Ok(None);
+        return Ok(Rate::Unlimited);
     }
     let (number, unit) = split(text).ok_or_else(wrong)?;
     match unit {
-        "/s" => number.parse().map(Some).map_err(|_| wrong()),
+        "/s" => number.parse().map(Rate::PerSecond).map_err(|_| wrong()),
         "" => Err(no_unit(text, format!("write `{number}/s`"))),
         _ => Err(wrong()),
     }
@@ -201,14 +218,14 @@ mod tests {
     fn units_are_read_exactly() {
         assert_eq!(duration("300ms"), Ok(Duration::from_millis(300)));
         assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1_500)));
-        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(duration("2m"), Ok(Duration::from_mins(2)));
         assert_eq!(duration("0s"), Ok(Duration::ZERO));
         assert_eq!(size("64KiB"), Ok(65_536));
         assert_eq!(size("0.5MiB"), Ok(524_288));
         assert_eq!(share("0.25%").map(Share::hundredths), Ok(25));
         assert_eq!(share("100%"), Ok(Share::ALL));
-        assert_eq!(rate("50/s"), Ok(Some(50)));
-        assert_eq!(rate("none"), Ok(None));
+        assert_eq!(rate("50/s"), Ok(Rate::PerSecond(50)));
+        assert_eq!(rate("none"), Ok(Rate::Unlimited));
         assert_eq!(count("8", 1, 10), Ok(8));
     }
 

@@ -24,6 +24,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 /// How often the keeper looks whether something is behind.
 const BEAT: Duration = Duration::from_millis(500);
@@ -186,6 +187,8 @@ struct Places {
     stuck: Option<JoinHandle<Result<Written, std::io::Error>>>,
     open: Option<Open>,
     row: Option<u64>,
+    /// The write of the row, alone in its set, so that it may outlive our patience, too.
+    rows: JoinSet<Wrote>,
     complained: Option<String>,
 }
 
@@ -198,6 +201,7 @@ impl Places {
             stuck: None,
             open: None,
             row: None,
+            rows: JoinSet::new(),
             complained: None,
         }
     }
@@ -213,7 +217,9 @@ impl Places {
 
     /// Makes sure that the file holds `want`.
     async fn file(&mut self, want: &Arc<Positions>) -> Result<(), Error> {
-        if let Some(written) = self.written
+        // A disk that does not answer is not asked again before it has.
+        if self.stuck.is_none()
+            && let Some(written) = self.written
             && written.generation == want.generation
             && stamp(&self.path).await == Some(written.stamp)
         {
@@ -245,34 +251,26 @@ impl Places {
     }
 
     /// Makes sure that the row holds `want`.
-    async fn row(&mut self, want: &Positions) -> Result<(), Error> {
-        let done = self.write_row(want).await;
-        if let Err(error) = &done
-            && !matches!(error, Error::Busy | Error::Full)
-        {
-            // A damaged file is the writer's to put aside.
-            self.row = None;
-            if let Some(open) = self.open.take() {
-                close(open.link).await;
-            }
+    async fn row(&mut self, want: &Arc<Positions>) -> Result<(), Error> {
+        if self.rows.is_empty() {
+            let (place, open, row) = (self.place.clone(), self.open.take(), self.row);
+            self.rows
+                .spawn(write_row(place, open, row, Arc::clone(want)));
         }
-        done
-    }
-
-    async fn write_row(&mut self, want: &Positions) -> Result<(), Error> {
-        if self.place.hold(&mut self.open, Purpose::Positions).await? {
-            self.row = None;
-        }
-        if self.row == Some(want.generation) {
-            return Ok(());
-        }
-        let Some(open) = &mut self.open else {
-            return Err(Error::Other("it is not open".to_owned()));
+        let wrote = tokio::time::timeout(PATIENCE, self.rows.join_next()).await;
+        let (open, done) = match wrote {
+            Ok(Some(Ok(wrote))) => wrote,
+            Ok(Some(Err(error))) => (None, Err(Error::Other(error.to_string()))),
+            Ok(None) => (None, Err(Error::Other("nothing was written".to_owned()))),
+            Err(_) => return Err(Error::Other("the disk does not answer".to_owned())),
         };
-        let body = want.to_body();
-        rows::put_positions(&mut open.link, want.generation, &body).await?;
-        self.row = Some(want.generation);
-        Ok(())
+        self.open = open;
+        self.row = done.as_ref().ok().copied();
+        match done {
+            Ok(generation) if generation == want.generation => Ok(()),
+            Ok(_) => Err(Error::Other("an earlier write has just ended".to_owned())),
+            Err(error) => Err(error),
+        }
     }
 
     async fn end(&mut self, want: &Arc<Positions>) {
@@ -286,6 +284,37 @@ impl Places {
             close(open.link).await;
         }
     }
+}
+
+/// What became of the row: the connection if it is still good, and the generation that it holds.
+type Wrote = (Option<Open>, Result<u64, Error>);
+
+/// Writes the row, after a reopen if the path names another file than is open.
+async fn write_row(
+    place: Place,
+    mut open: Option<Open>,
+    row: Option<u64>,
+    want: Arc<Positions>,
+) -> Wrote {
+    let done = match place.hold(&mut open, Purpose::Positions).await {
+        Ok(false) if row == Some(want.generation) => Ok(want.generation),
+        Ok(_) => put_row(open.as_mut(), &want).await,
+        Err(error) => Err(error),
+    };
+    let broken = |error: &Error| !matches!(error, Error::Busy | Error::Full);
+    if done.as_ref().is_err_and(broken)
+        && let Some(open) = open.take()
+    {
+        // A damaged file is the writer's to put aside.
+        close(open.link).await;
+    }
+    (open, done)
+}
+
+async fn put_row(open: Option<&mut Open>, want: &Positions) -> Result<u64, Error> {
+    let open = open.ok_or_else(|| Error::Other("it is not open".to_owned()))?;
+    rows::put_positions(&mut open.link, want.generation, &want.to_body()).await?;
+    Ok(want.generation)
 }
 
 /// Returns the path of the file beside the store.

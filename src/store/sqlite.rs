@@ -21,9 +21,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a write waits for a lock of somebody else: long enough for a checkpoint, short enough
-/// that a batch is not late for the next one.
-const BUSY: Duration = Duration::from_millis(100);
+/// How long a write waits for a lock of somebody else: long enough for the sync of a slow disk,
+/// short enough that a batch is not late for the next one.
+const BUSY: Duration = Duration::from_millis(250);
 
 /// Bytes that the write-ahead log keeps on disk between checkpoints.
 const JOURNAL_BYTES: &str = "16777216";

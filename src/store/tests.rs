@@ -529,3 +529,82 @@ async fn a_crash_at_any_step_of_a_write_leaves_the_old_or_the_new_positions() {
         .await;
     }
 }
+
+#[tokio::test]
+async fn a_full_disk_is_told_apart_and_the_store_goes_on_when_there_is_room() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = Place::new(directory.path().join("s.db"));
+    let mut open = place.open(Purpose::Batches).await.unwrap();
+    let pages = |n: u32| sqlx::raw_sql(sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {n}")));
+    // As few as there are: SQLite takes what it has for the least.
+    pages(1).execute(&mut open.link).await.unwrap();
+    let mut batch = Batch::default();
+    batch
+        .examples
+        .extend((0..200).map(|id| sample(id, &format!("GET /{id}"))));
+    let limits = Limits::default();
+    let full = rows::write(&mut open.link, &batch, &limits).await;
+    assert_eq!(full, Err(Error::Full));
+    pages(1_000_000).execute(&mut open.link).await.unwrap();
+    rows::write(&mut open.link, &batch, &limits).await.unwrap();
+    let found = rows::example(&mut open.link, PairId(199)).await.unwrap();
+    assert!(found.is_some());
+}
+
+/// Writes one generation after the other, and says each that is persisted.
+#[tokio::test]
+#[ignore = "started, and killed, by the next test"]
+async fn child_that_is_killed() {
+    let opened = open(&options(Path::new(".")), NOW).await.unwrap();
+    let first = opened.positions.generation;
+    let (_writer, _, mut keeper, _tasks) = start(opened);
+    for generation in first + 1.. {
+        keeper.put(killed(generation));
+        while keeper.report().await.unwrap().generation < generation {}
+        println!("persisted {generation}");
+    }
+}
+
+#[test]
+fn a_kill_at_any_moment_loses_no_generation_that_was_said_to_be_persisted() {
+    use std::io::BufRead;
+    let directory = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let mut said = 0;
+    for round in 0..12 {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "--ignored", "--nocapture", "--test-threads=1"])
+            .arg("store::tests::child_that_is_killed")
+            .current_dir(directory.path())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut heard = |line: &str| {
+            if let Some((_, n)) = line.split_once("persisted ") {
+                said = n.trim().parse::<u64>().unwrap();
+            }
+        };
+        for line in lines.by_ref().take(8 + round % 5) {
+            heard(&line.unwrap());
+        }
+        crate::clock::pause(Duration::from_micros(round as u64 * 731));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        for line in lines {
+            heard(&line.unwrap());
+        }
+        let opened = runtime
+            .block_on(open(&options(directory.path()), NOW))
+            .unwrap();
+        assert_eq!(opened.lost, None);
+        let found = opened.positions.generation;
+        assert!(found == said || found == said + 1, "{found} after {said}");
+        assert_eq!(opened.positions, killed(found));
+    }
+    assert!(said > 20, "{said}");
+}

@@ -9,6 +9,7 @@ use crate::model::Side;
 use crate::model::SliceId;
 use crate::model::Stage;
 use crate::model::UnixMillis;
+use crate::settings::AccessFormat as Format;
 use prometheus::IntCounter;
 use std::io::Write;
 use std::sync::Arc;
@@ -17,17 +18,6 @@ use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-/// How lines are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// Nothing is written, and nothing is gathered.
-    Off,
-    /// One JSON object a line.
-    Json,
-    /// For a person at a terminal.
-    Text,
-}
 
 /// What one line tells.
 #[derive(Debug)]

@@ -145,9 +145,27 @@ pub fn response_fields(headers: HeaderMap) -> HeaderMap {
     if !headers.keys().any(is_hop_by_hop) {
         return headers;
     }
-    let nominated = Nominated::of(&headers);
+    if Nominated::of(&headers).0.is_some() {
+        return without_nominated(&headers);
+    }
     let mut out = HeaderMap::with_capacity(headers.len());
-    for (name, value) in &headers {
+    // An owned map names a field once and then gives its further values without a name.
+    let mut last = None;
+    for (name, value) in headers {
+        if name.is_some() {
+            last = name.filter(|name| !is_hop_by_hop(name));
+        }
+        if let Some(name) = &last {
+            out.append(name, value);
+        }
+    }
+    out
+}
+
+fn without_nominated(headers: &HeaderMap) -> HeaderMap {
+    let nominated = Nominated::of(headers);
+    let mut out = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers {
         let framing = *name == header::CONTENT_LENGTH;
         if !is_hop_by_hop(name) && (framing || !nominated.has(name)) {
             out.append(name, value.clone());
@@ -236,7 +254,10 @@ mod tests {
             builder = builder.header(*name, *value);
         }
         let (parts, ()) = builder.body(()).unwrap().into_parts();
-        request(&parts, CLIENT, Role::Served, ()).into_parts().0.headers
+        request(&parts, CLIENT, Role::Served, ())
+            .into_parts()
+            .0
+            .headers
     }
 
     #[test]
@@ -251,7 +272,12 @@ mod tests {
             ("x-kept", "2"),
         ]);
         let names: Vec<_> = out.keys().map(HeaderName::as_str).collect();
-        let ours = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-port", "via"];
+        let ours = [
+            "x-forwarded-for",
+            "x-forwarded-proto",
+            "x-forwarded-port",
+            "via",
+        ];
         assert_eq!(names, [&["x-kept"][..], &ours[..]].concat());
     }
 

@@ -47,8 +47,8 @@ impl Judge {
             .collect();
         for key in &pair.set_keys {
             if !keys.iter().any(|(path, ..)| **path == *key.path) {
-                let noise = noisy(&key.path, key.kind.as_str());
-                keys.push((key.path.to_string(), String::new(), noise));
+                let masked = noisy(&key.path, key.kind.as_str());
+                keys.push((key.path.to_string(), String::new(), masked));
             }
         }
         Self { keys }
@@ -65,7 +65,8 @@ impl Judge {
         let folded = diff::fold(place);
         let plain = place.is_empty();
         self.mark(|path, concrete| {
-            let of_body = !path.starts_with("header:") && !path.starts_with("trailer:") && path != "status";
+            let of_body =
+                !path.starts_with("header:") && !path.starts_with("trailer:") && path != "status";
             of_body
                 && (plain
                     || path == "body"
@@ -306,19 +307,29 @@ fn bodies(
     let whole = [legacy, candidate].iter().all(Option::is_some);
     let (left, right) = diff::lines(body_text(legacy), body_text(candidate), json && whole);
     let mut rows = diff::rows(&left, &right, |a, b| {
-        if whole { judge.line(a, b) } else { Mark::Differs }
+        if whole {
+            judge.line(a, b)
+        } else {
+            Mark::Differs
+        }
     });
     let cut = rows.len().saturating_sub(ROWS_MAX);
     rows.truncate(ROWS_MAX);
     let differ = rows.iter().filter(|r| r.mark == Mark::Differs).count();
-    let masked = rows.iter().filter(|r| matches!(r.mark, Mark::Masked(_))).count();
+    let masked = rows
+        .iter()
+        .filter(|r| matches!(r.mark, Mark::Masked(_)))
+        .count();
     let total = rows.len();
     if !values {
         for row in &mut rows {
             veil(row, json);
         }
     }
-    let truncated = [legacy, candidate].into_iter().flatten().any(|a| a.body.truncated);
+    let truncated = [legacy, candidate]
+        .into_iter()
+        .flatten()
+        .any(|a| a.body.truncated);
     html! {
         @if total == 0 { p.panel-body.dim { "Neither answer has a body." } }
         @for segment in diff::segments(rows) {

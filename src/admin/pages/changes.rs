@@ -53,12 +53,11 @@ pub(crate) fn panel(title: &str, changes: &[ChangeView], board: &Board, all: &st
 fn line(change: &ChangeView, board: &Board) -> Markup {
     html! {
         @match change.kind {
-            "kill" => span.st.st-alert { (parts::icon("stop")) "kill" },
-            "rollback" => span.st.st-alert { (parts::icon("back")) "rollback" },
-            "rules_refused" => span.st.st-alert { (parts::icon("alert")) "rules refused" },
+            "kill" => { (mark("stop", "kill")) }
+            "rollback" => { (mark("back", "rollback")) }
+            "rules_refused" => { (mark("alert", "refused")) }
             _ => {}
         }
-        " "
         @if let Some(slice) = &change.slice {
             b {
                 @if board.slice(slice).is_some() {
@@ -69,6 +68,10 @@ fn line(change: &ChangeView, board: &Board) -> Markup {
         (ticked(&change.text))
         span.dim { ", by " (change.actor) }
     }
+}
+
+fn mark(icon: &str, word: &str) -> Markup {
+    html! { span.st.st-alert { (parts::icon(icon)) span.vh { (word) ": " } } " " }
 }
 
 fn diff_of(diff: &str) -> Markup {

@@ -12,7 +12,7 @@ use crate::evidence::Slot;
 use crate::model::UnixMillis;
 
 /// Points of a line at most.
-const POINTS_MAX: usize = 120;
+const POINTS_MAX: i64 = 120;
 /// A gap longer than this breaks a line, in milliseconds.
 const GAP_MS: i64 = 90_000;
 
@@ -24,9 +24,12 @@ pub(crate) fn thin(slots: &[Slot]) -> Vec<&Slot> {
         return Vec::new();
     };
     let whole = (last.at.0 - first.at.0).max(1) + 1;
-    let width = (whole / POINTS_MAX as i64).max(1) + 1;
+    let width = (whole / POINTS_MAX).max(1) + 1;
     let mut out: Vec<&Slot> = Vec::new();
-    for slot in slots.iter().filter(|s| s.legacy_p50.is_some() || s.candidate_p50.is_some()) {
+    for slot in slots
+        .iter()
+        .filter(|s| s.legacy_p50.is_some() || s.candidate_p50.is_some())
+    {
         let span = |s: &Slot| (s.at.0 - first.at.0) / width;
         match out.last_mut() {
             Some(kept) if span(kept) == span(slot) => {
@@ -40,43 +43,41 @@ pub(crate) fn thin(slots: &[Slot]) -> Vec<&Slot> {
     out
 }
 
+/// Takes a figure out of a row, if it is there.
+type Pick<T> = fn(&T) -> Option<f64>;
+
 /// One line of a chart.
 struct Trace<'a> {
     class: &'a str,
-    name: &'a str,
     dashes: Option<&'a str>,
-    value: fn(&Slot) -> Option<f64>,
+    value: Pick<Slot>,
 }
 
 const TRACES: [Trace<'static>; 4] = [
     Trace {
         class: "k-legacy thin",
-        name: "legacy p95",
         dashes: None,
         value: |s| s.legacy_p95,
     },
     Trace {
         class: "k-cand thin",
-        name: "candidate p95",
         dashes: Some("5 3"),
         value: |s| s.candidate_p95,
     },
     Trace {
         class: "k-legacy",
-        name: "legacy p50",
         dashes: None,
         value: |s| s.legacy_p50,
     },
     Trace {
         class: "k-cand",
-        name: "candidate p50",
         dashes: Some("5 3"),
         value: |s| s.candidate_p50,
     },
 ];
 
 /// What the last points of the lines are called.
-const ENDS: [(&str, fn(&Slot) -> Option<f64>); 2] = [
+const ENDS: [(&str, Pick<Slot>); 2] = [
     ("p95", |s| s.legacy_p95.or(s.candidate_p95)),
     ("p50", |s| s.legacy_p50.or(s.candidate_p50)),
 ];
@@ -208,7 +209,7 @@ pub(crate) fn quantiles(
     legacy: Option<&QuantilesView>,
     candidate: Option<&QuantilesView>,
 ) -> Option<Markup> {
-    let picks: [(&str, fn(&QuantilesView) -> Option<f64>); 3] =
+    let picks: [(&str, Pick<QuantilesView>); 3] =
         [("p50", |q| q.p50), ("p95", |q| q.p95), ("p99", |q| q.p99)];
     let rows: Vec<_> = picks
         .into_iter()
@@ -329,9 +330,11 @@ mod tests {
 
     #[test]
     fn an_hour_of_slots_is_thinned_to_what_was_measured() {
-        let slots: Vec<Slot> = (0..360).map(|n| slot(n * 10, (n % 7) as u64)).collect();
+        let slots: Vec<Slot> = (0..360_u32)
+            .map(|n| slot(i64::from(n) * 10, u64::from(n % 7)))
+            .collect();
         let kept = thin(&slots);
-        assert!(kept.len() <= POINTS_MAX + 1 && kept.len() > POINTS_MAX / 2);
+        assert!((60..=121).contains(&kept.len()));
         assert!(kept.iter().all(|k| slots.contains(k)));
     }
 

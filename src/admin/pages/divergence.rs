@@ -195,7 +195,10 @@ fn keys(shown: &Shown<'_>, pair: &Example, frame: &Frame<'_>) -> Markup {
     Panel {
         id: "differences",
         title: "Where they differ",
-        json: Some(&format!("/api/v1/divergences/{}", parts::segment(&group.id))),
+        json: Some(&format!(
+            "/api/v1/divergences/{}",
+            parts::segment(&group.id)
+        )),
         csv: None,
     }
     .draw(&html! {}, &body)
@@ -216,7 +219,7 @@ fn others(frame: &Frame<'_>, shown: &Shown<'_>) -> Markup {
                 tr.here[at == shown.at] aria-current=[(at == shown.at).then_some("true")] {
                     th scope="row" { a href=(shown.url(pair)) { (at + 1) } }
                     td { (text::moment(pair.at, now)) }
-                    td { code { @if values { (pair.request.target) } @else { (pair.endpoint) } } }
+                    td { code { @if values { (answers::redacted(&pair.request.target)) } @else { (pair.endpoint) } } }
                     td.n { (status(pair.legacy.as_ref().map(|a| a.status))) }
                     td.n { (status(pair.candidate.as_ref().map(|a| a.status))) }
                 }
@@ -280,34 +283,32 @@ fn request(frame: &Frame<'_>, shown: &Shown<'_>, pair: &Example) -> Markup {
     .draw(&html! {}, &body)
 }
 
-/// Writes the request as a command; what was redacted is left out or named.
+/// Fields that belong to a connection, or that curl writes by itself.
+const OF_THE_WIRE: [&str; 5] = [
+    "connection",
+    "content-length",
+    "transfer-encoding",
+    "accept-encoding",
+    "supplant-role",
+];
+
+/// Writes the request as a command; fields that were redacted are left out.
 fn curl(base: &str, pair: &Example) -> String {
     let quote = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
     let request = &pair.request;
-    let mut out = "curl -sS".to_owned();
-    match request.method.as_str() {
-        "GET" => {}
-        "HEAD" => out.push_str(" -I"),
-        method => out.push_str(&format!(" -X {}", quote(method))),
-    }
-    out.push_str(&format!(
-        " \\\n  {}",
-        quote(&format!("{base}{}", request.target))
-    ));
-    let own = [
-        "connection",
-        "content-length",
-        "transfer-encoding",
-        "accept-encoding",
-        "supplant-role",
-    ];
+    let mut lines = vec![match request.method.as_str() {
+        "GET" => "curl -sS".to_owned(),
+        "HEAD" => "curl -sS -I".to_owned(),
+        method => format!("curl -sS -X {}", quote(method)),
+    }];
+    lines.push(quote(&format!("{base}{}", request.target)));
     for (name, value) in &request.headers {
-        if value.contains('«') || own.contains(&name.to_ascii_lowercase().as_str()) {
-            continue;
+        let wire = OF_THE_WIRE.iter().any(|w| w.eq_ignore_ascii_case(name));
+        if !wire && !value.contains('«') {
+            lines.push(format!("-H {}", quote(&format!("{name}: {value}"))));
         }
-        out.push_str(&format!(" \\\n  -H {}", quote(&format!("{name}: {value}"))));
     }
-    out
+    lines.join(" \\\n  ")
 }
 
 /// Returns the examples of a group in the order shown, the one asked for first found.

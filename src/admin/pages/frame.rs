@@ -104,8 +104,11 @@ impl Frame<'_> {
     }
 
     fn top(&self, current: &str) -> Markup {
-        const PAGES: [(&str, &str); 3] =
-            [("/", "Overview"), ("/changes", "Changes"), ("/rules", "Rules")];
+        const PAGES: [(&str, &str); 3] = [
+            ("/", "Overview"),
+            ("/changes", "Changes"),
+            ("/rules", "Rules"),
+        ];
         let board = self.board;
         html! {
             header.top {
@@ -126,7 +129,9 @@ impl Frame<'_> {
                         (text::moment(board.at, board.at))
                         span.opt-s { " UTC" }
                     }
-                    @if board.rules.successful {
+                    @if board.rules.successful && board.rules.path.is_none() {
+                        span.opt { a href="/rules" { "no " code { "routes.yaml" } } }
+                    } @else if board.rules.successful {
                         span.opt {
                             "rules " a href="/rules" { code { (short(&board.rules.hash)) } }
                             " since " (text::moment(board.rules.taken_at, board.at))

@@ -3,6 +3,7 @@
 use maud::Markup;
 use maud::PreEscaped;
 use maud::html;
+use std::fmt::Write as _;
 
 use crate::model::Side;
 
@@ -188,7 +189,7 @@ pub(crate) fn segment(text: &str) -> String {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
                 out.push(char::from(byte));
             }
-            _ => out.push_str(&format!("%{byte:02X}")),
+            _ => write!(out, "%{byte:02X}").expect("a string takes everything"),
         }
     }
     out

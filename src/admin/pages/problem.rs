@@ -51,7 +51,11 @@ pub(crate) fn page(frame: &Frame<'_>) -> Markup {
             ))
         }
     };
-    let title = if rules.successful { "Rules" } else { "Rules refused" };
+    let title = if rules.successful {
+        "Rules"
+    } else {
+        "Rules refused"
+    };
     frame.draw(title, "/rules", &body)
 }
 

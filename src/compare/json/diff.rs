@@ -10,6 +10,7 @@ use crate::compare::body::common_prefix;
 use crate::compare::compared::Raw;
 use crate::compare::found::Exhausted;
 use crate::compare::found::Found;
+use crate::compare::ignore::Ignores;
 use crate::compare::ignore::Segment;
 use crate::compare::ignore::States;
 use crate::compare::json::tape::Tape;
@@ -18,6 +19,7 @@ use crate::compare::own;
 use crate::compare::own::OwnField;
 use crate::compare::place::Place;
 use crate::model::Kind;
+use crate::model::Side;
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -39,6 +41,7 @@ pub(crate) struct Diff<'d> {
     pub(crate) candidate: (&'d Tape<'d>, &'d Bytes),
     pub(crate) own: &'d [OwnField],
     pub(crate) place: Place,
+    pub(crate) hashes: Hashes,
     pub(crate) found: &'d mut Found,
 }
 
@@ -268,8 +271,8 @@ impl Diff<'_> {
         let mut right = Vec::with_capacity(differ.len());
         for (i, a, b) in differ {
             let below = self.comparator.ignores.step(states, Segment::Index(*i));
-            left.push(self.hash(self.legacy.0, *a, &below)?);
-            right.push(self.hash(self.candidate.0, *b, &below)?);
+            left.push(self.hash(Side::Legacy, *a, &below)?);
+            right.push(self.hash(Side::Candidate, *b, &below)?);
         }
         // Members that mean the same at the same index are no order to speak of.
         if left == right {
@@ -293,10 +296,10 @@ impl Diff<'_> {
             .step(states, Segment::Index(usize::MAX));
         let mut hashes = (Vec::new(), Vec::new());
         for at in left {
-            hashes.0.push(self.hash(self.legacy.0, *at, &below)?);
+            hashes.0.push(self.hash(Side::Legacy, *at, &below)?);
         }
         for at in right {
-            hashes.1.push(self.hash(self.candidate.0, *at, &below)?);
+            hashes.1.push(self.hash(Side::Candidate, *at, &below)?);
         }
         let same = |(a, b): &(&u64, &u64)| a == b;
         let start = hashes.0.iter().zip(&hashes.1).take_while(same).count();
@@ -331,19 +334,26 @@ impl Diff<'_> {
 
     /// Returns a hash that values of one meaning share: order of names, spelling of numbers and
     /// strings, and what is ignored leave it as it is.
-    fn hash(&mut self, tape: &Tape<'_>, at: usize, states: &States) -> Result<u64, Exhausted> {
+    fn hash(&mut self, side: Side, at: usize, states: &States) -> Result<u64, Exhausted> {
+        let tape = match side {
+            Side::Legacy => self.legacy.0,
+            Side::Candidate => self.candidate.0,
+        };
         let ignores = &self.comparator.ignores;
+        if ignores.hit(states) {
+            return Ok(0);
+        }
+        if let Some(known) = self.hashes.get(side, at) {
+            return Ok(known);
+        }
         let kind = tape.node(at).kind;
         let long = match kind {
             TokenKind::Number | TokenKind::String => tape.text(at).len() / SLOW_BYTES,
             _ => 0,
         };
         self.found.spend(1 + long)?;
-        if ignores.hit(states) {
-            return Ok(0);
-        }
         let seed = kind as u64;
-        Ok(match kind {
+        let hash = match kind {
             TokenKind::Number => {
                 let mut canonical = Vec::new();
                 tape.number(at, &mut canonical);
@@ -354,7 +364,7 @@ impl Diff<'_> {
                 let mut hash = seed;
                 for (i, member) in tape.members(at).enumerate() {
                     let below = ignores.step(states, Segment::Index(i));
-                    let member = self.hash(tape, member, &below)?;
+                    let member = self.hash(side, member, &below)?;
                     hash = xxh3_64_with_seed(&member.to_le_bytes(), hash);
                 }
                 hash
@@ -365,14 +375,46 @@ impl Diff<'_> {
                     let name = tape.string(key);
                     let below = ignores.step(states, Segment::Name(&name));
                     if !ignores.hit(&below) {
-                        let value = self.hash(tape, value, &below)?;
+                        let value = self.hash(side, value, &below)?;
                         sum = sum.wrapping_add(xxh3_64_with_seed(&name, value));
                     }
                 }
                 xxh3_64_with_seed(&sum.to_le_bytes(), seed)
             }
             _ => xxh3_64_with_seed(&[], seed),
-        })
+        };
+        self.hashes.put(side, at, hash, tape.len());
+        Ok(hash)
+    }
+}
+
+/// The hashes of nodes that were hashed already, so that lists within lists are hashed once.
+#[derive(Debug)]
+pub(crate) struct Hashes {
+    /// Whether the hash of a node is the same wherever its list begins.
+    keeps: bool,
+    sides: [Vec<Option<u64>>; 2],
+}
+
+impl Hashes {
+    pub(crate) fn new(ignores: &Ignores) -> Self {
+        Self {
+            keeps: !ignores.knows_indices(),
+            sides: [Vec::new(), Vec::new()],
+        }
+    }
+
+    fn get(&self, side: Side, at: usize) -> Option<u64> {
+        self.sides.get(side as usize)?.get(at).copied().flatten()
+    }
+
+    fn put(&mut self, side: Side, at: usize, hash: u64, nodes: usize) {
+        if let Some(known) = self.sides.get_mut(side as usize).filter(|_| self.keeps) {
+            known.resize(nodes, None);
+            if let Some(slot) = known.get_mut(at) {
+                *slot = Some(hash);
+            }
+        }
     }
 }
 

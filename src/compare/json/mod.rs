@@ -17,6 +17,7 @@ use crate::compare::found::Found;
 use crate::compare::ignore::Segment;
 use crate::compare::ignore::States;
 use crate::compare::json::diff::Diff;
+use crate::compare::json::diff::Hashes;
 use crate::compare::json::scalar::unescape;
 use crate::compare::json::tape::Tape;
 use crate::compare::json::tokens::Broken;
@@ -214,6 +215,7 @@ impl<'w> Walk<'w> {
             candidate: (&candidate, self.candidate),
             own: self.own,
             place,
+            hashes: Hashes::new(ignores),
             found: self.found,
         };
         Ok(diff.field(ours, (0, 0), &states)?)

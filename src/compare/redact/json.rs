@@ -9,7 +9,7 @@ use crate::compare::redact::cut;
 use crate::compare::redact::names::is_secret_name;
 use crate::compare::redact::secrets::is_card;
 use crate::compare::redact::secrets::looks_secret;
-use crate::compare::redact::secrets::scrub;
+use crate::compare::redact::secrets::scrub_from;
 use crate::compare::redact::window;
 
 /// Bytes of a string that are shown.
@@ -115,13 +115,13 @@ impl Writer<'_> {
                 if self.secret && !value.is_empty() {
                     self.quoted(&self.key.token(value.as_bytes()));
                 } else {
-                    let shown = scrub(window(&value), self.key);
-                    let whole = value.len() <= STRING_BYTES;
-                    if whole {
-                        self.quoted(&shown);
-                    } else {
-                        self.quoted(&cut(&shown, STRING_BYTES));
+                    let start = window(&value);
+                    let shown = scrub_from(start, 0, STRING_BYTES, self.key);
+                    let mut shown = cut(&shown, STRING_BYTES);
+                    if start.len() < value.len() && !shown.ends_with('…') {
+                        shown.to_mut().push('…');
                     }
+                    self.quoted(&shown);
                 }
             }
             Kind::Number if self.secret || is_card(text) => self.quoted(&self.key.token(text)),

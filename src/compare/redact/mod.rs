@@ -110,7 +110,7 @@ pub fn body_view(answer: &Answer, key: &RedactKey) -> BodyView {
     }
     let truncated = text.len() > VIEW_BYTES;
     let end = text.floor_char_boundary(VIEW_BYTES + WINDOW_BYTES);
-    let shown = scrub(text.get(..end).unwrap_or_default(), key);
+    let shown = scrub_from(text.get(..end).unwrap_or_default(), 0, VIEW_BYTES, key);
     let shown = if truncated {
         cut(&shown, VIEW_BYTES)
     } else {
@@ -249,7 +249,7 @@ fn text_excerpt(text: &Bytes, at: usize, key: &RedactKey) -> String {
     let end = text.floor_char_boundary(at.saturating_add(WINDOW_BYTES));
     let around = text.get(start..end).unwrap_or_default();
     let from = text.floor_char_boundary(at.saturating_sub(32)) - start;
-    let shown = scrub_from(around, from, key);
+    let shown = scrub_from(around, from, EXCERPT_BYTES, key);
     let mut out = String::new();
     if start + from > 0 {
         out.push('…');

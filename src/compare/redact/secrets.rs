@@ -44,11 +44,17 @@ pub(crate) fn looks_secret(name: &str) -> bool {
 
 /// Returns `text` with tokens in place of secrets.
 pub(crate) fn scrub<'t>(text: &'t str, key: &RedactKey) -> Cow<'t, str> {
-    scrub_from(text, 0, key)
+    scrub_from(text, 0, usize::MAX, key)
 }
 
-/// Returns `text` from `from` on, with tokens in place of secrets; all of the text is looked at.
-pub(crate) fn scrub_from<'t>(text: &'t str, from: usize, key: &RedactKey) -> Cow<'t, str> {
+/// Returns `text` from `from` on, with tokens in place of secrets. All of the text is looked at;
+/// what is written stops somewhere after `max` bytes.
+pub(crate) fn scrub_from<'t>(
+    text: &'t str,
+    from: usize,
+    max: usize,
+    key: &RedactKey,
+) -> Cow<'t, str> {
     let mut spans = Vec::new();
     forms(text.as_bytes(), &mut spans);
     named(text.as_bytes(), &mut spans);
@@ -68,6 +74,9 @@ pub(crate) fn scrub_from<'t>(text: &'t str, from: usize, key: &RedactKey) -> Cow
         out.push_str(text.get(at..start.max(at)).unwrap_or_default());
         out.push_str(&key.token(text.as_bytes().get(start..end).unwrap_or_default()));
         at = end;
+        if out.len() > max {
+            return Cow::Owned(out);
+        }
     }
     out.push_str(text.get(at..).unwrap_or_default());
     Cow::Owned(out)

@@ -11,6 +11,7 @@ use crate::rules::problem::At;
 use crate::rules::problem::Problems;
 use crate::rules::problem::code;
 use crate::rules::value::Read;
+use std::fmt::Write as _;
 
 /// A map whose keys were checked against its section.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +19,7 @@ pub(super) struct Fields<'n> {
     section: Section,
     at: At,
     entries: &'n [(Key, Node)],
+    clean: bool,
 }
 
 impl<'n> Fields<'n> {
@@ -40,18 +42,20 @@ impl<'n> Fields<'n> {
             }
             return None;
         };
-        let fields = Self {
+        let mut fields = Self {
             section,
             at: node.at,
             entries,
+            clean: true,
         };
         for (key, _) in entries {
-            fields.check(key, problems);
+            fields.clean &= fields.check(key, problems);
         }
         Some(fields)
     }
 
-    fn check(&self, key: &Key, problems: &mut Problems) {
+    /// Says what is wrong with a key; returns whether nothing is.
+    fn check(&self, key: &Key, problems: &mut Problems) -> bool {
         let (section, name) = (self.section, short(&key.name));
         match section.row(&key.name).map(|r| r.form) {
             Some(Form::Later) => {
@@ -61,7 +65,7 @@ impl<'n> Fields<'n> {
                 );
                 problems.error(code::LATER, key.at, message, "remove it");
             }
-            Some(_) => {}
+            Some(_) => return true,
             None => {
                 let names = section.names();
                 let mut hint = match nearest(&key.name, names.iter().copied()) {
@@ -71,7 +75,7 @@ impl<'n> Fields<'n> {
                         None => String::new(),
                     },
                 };
-                hint.push_str(&format!("{} takes: {}", section.word(), names.join(", ")));
+                let _written = write!(hint, "{} takes: {}", section.word(), names.join(", "));
                 problems.error(
                     code::UNKNOWN_KEY,
                     key.at,
@@ -80,6 +84,12 @@ impl<'n> Fields<'n> {
                 );
             }
         }
+        false
+    }
+
+    /// Returns whether every key is known and supported.
+    pub(super) fn is_clean(&self) -> bool {
+        self.clean
     }
 
     /// Returns where the map stands.

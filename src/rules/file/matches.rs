@@ -79,8 +79,6 @@ fn read_one(
         condition.shape = scalar(item, label, problems, prefix)?;
         return Some(condition);
     }
-    let fields = Fields::open(Section::Match, item, label, problems)?;
-    let mut whole = true;
     if matches!(&item.value, Value::Map(entries) if entries.is_empty()) {
         problems.error(
             code::MISSING,
@@ -90,6 +88,15 @@ fn read_one(
         );
         return None;
     }
+    let fields = Fields::open(Section::Match, item, label, problems)?;
+    let where_whole = read_where(&fields, &mut condition, problems);
+    let who_whole = read_who(&fields, &mut condition, tenants, problems);
+    (fields.is_clean() && where_whole && who_whole).then_some(condition)
+}
+
+/// Reads host and path; returns whether they are whole.
+fn read_where(fields: &Fields<'_>, condition: &mut Condition, problems: &mut Problems) -> bool {
+    let mut whole = true;
     if fields.has("host") {
         let host = fields.read("host", problems, host);
         whole &= host.is_some();
@@ -114,6 +121,17 @@ fn read_one(
             condition.shape = shape.unwrap_or(Shape::ANY);
         }
     }
+    whole
+}
+
+/// Reads methods, fields and tenants; returns whether they are whole.
+fn read_who(
+    fields: &Fields<'_>,
+    condition: &mut Condition,
+    tenants: &mut TenantDecl,
+    problems: &mut Problems,
+) -> bool {
+    let mut whole = true;
     if let Some(node) = fields.get("methods") {
         condition.methods = each(node, "methods", problems, method)
             .into_iter()
@@ -136,7 +154,7 @@ fn read_one(
         condition.tenants = Some(names);
         condition.tenants_written = written;
     }
-    whole.then_some(condition)
+    whole
 }
 
 fn read_headers(node: &Node, problems: &mut Problems) -> Option<Vec<(HeaderName, Want)>> {

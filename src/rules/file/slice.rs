@@ -22,6 +22,7 @@ use crate::rules::problem::Problems;
 use crate::rules::problem::code;
 use crate::rules::split::By;
 use crate::rules::value;
+use crate::rules::value::Rate;
 use crate::rules::value::Read;
 use http::Method;
 use std::time::Duration;
@@ -58,7 +59,7 @@ pub(in crate::rules) struct RampDecl {
 #[derive(Clone, Debug, Default)]
 pub(in crate::rules) struct ShadowDecl {
     pub(in crate::rules) sample: Option<Share>,
-    pub(in crate::rules) rate: Option<Option<u32>>,
+    pub(in crate::rules) rate: Option<Rate>,
     pub(in crate::rules) methods: Option<Vec<Method>>,
     pub(in crate::rules) body_limit: Option<u64>,
     pub(in crate::rules) timeout: Option<Duration>,
@@ -181,7 +182,7 @@ fn read_ramp(node: &Node, tenants: &mut TenantDecl, problems: &mut Problems) -> 
     let percent = fields.read("percent", problems, value::share);
     let by = fields.read("by", problems, by);
     let place = |name: &str| fields.get(name).map_or(node.at, |n| n.at);
-    let broken = fields.has("steps")
+    let broken = !fields.is_clean()
         || fields.has("percent") && percent.is_none()
         || fields.has("by") && by.is_none();
     Some(RampDecl {

@@ -51,11 +51,23 @@ fn a_ceiling_lowers_and_never_raises() {
         (None, rules.slices()[0].declared),
         (Some(Position::SHADOW), Position::SHADOW),
         (Some(canary), canary),
-        (Some(Position::new(Stage::Retired, Share::ALL)), rules.slices()[0].declared),
+        (
+            Some(Position::new(Stage::Retired, Share::ALL)),
+            rules.slices()[0].declared,
+        ),
     ] {
-        let held = rules.held(&ceilings("one", Ceiling { position: ceiling, killed: false }));
+        let held = rules.held(&ceilings(
+            "one",
+            Ceiling {
+                position: ceiling,
+                killed: false,
+            },
+        ));
         assert_eq!(held.position(one), in_force);
-        assert_eq!(held.held(&Ceilings::default()).position(one), rules.slices()[0].declared);
+        assert_eq!(
+            held.held(&Ceilings::default()).position(one),
+            rules.slices()[0].declared
+        );
     }
 }
 
@@ -63,13 +75,28 @@ fn a_ceiling_lowers_and_never_raises() {
 fn a_kill_sends_a_slice_or_everything_to_legacy() {
     let rules = snapshot(BASE);
     assert_eq!(told(&rules, "/one"), "candidate cutover");
-    let one = rules.held(&ceilings("one", Ceiling { position: None, killed: true }));
+    let one = rules.held(&ceilings(
+        "one",
+        Ceiling {
+            position: None,
+            killed: true,
+        },
+    ));
     assert_eq!(told(&one, "/one"), "legacy killed");
     assert_eq!(told(&one, "/two"), "legacy shadow");
-    let all = rules.held(&Ceilings { all_killed: true, ..Ceilings::default() });
+    let all = rules.held(&Ceilings {
+        all_killed: true,
+        ..Ceilings::default()
+    });
     assert_eq!(told(&all, "/two"), "legacy killed");
     assert!(all.killed(SliceIx(1)) && all.all_killed());
-    let strange = rules.held(&ceilings("none-of-these", Ceiling { position: None, killed: true }));
+    let strange = rules.held(&ceilings(
+        "none-of-these",
+        Ceiling {
+            position: None,
+            killed: true,
+        },
+    ));
     assert_eq!(told(&strange, "/one"), "candidate cutover");
 }
 
@@ -77,7 +104,13 @@ fn a_kill_sends_a_slice_or_everything_to_legacy() {
 fn a_slice_without_a_ramp_that_is_held_at_a_share_stays_with_legacy() {
     let rules = edited(", ramp: { never: [old] }", "");
     let canary = Position::new(Stage::Canary, Share::ALL);
-    let held = rules.held(&ceilings("one", Ceiling { position: Some(canary), killed: false }));
+    let held = rules.held(&ceilings(
+        "one",
+        Ceiling {
+            position: Some(canary),
+            killed: false,
+        },
+    ));
     assert_eq!(told(&held, "/one"), "legacy no_key");
 }
 
@@ -90,17 +123,27 @@ fn evidence_begins_anew_where_the_answers_may_change() {
         ("owner: me", "owner: you"),
         ("except: [/one/x]", "except: [/one/x, /one/y]"),
         ("never: [old]", "never: [older]"),
-        ("stage: shadow, owner", "stage: shadow, shadow: { sample: 5% }, owner"),
+        (
+            "stage: shadow, owner",
+            "stage: shadow, shadow: { sample: 5% }, owner",
+        ),
     ] {
         let after = edited(from, to);
-        assert_eq!([key(&base, 0), key(&base, 1)], [key(&after, 0), key(&after, 1)], "{to}");
+        assert_eq!(
+            [key(&base, 0), key(&base, 1)],
+            [key(&after, 0), key(&after, 1)],
+            "{to}"
+        );
     }
     for (from, to) in [
         ("match: /one", "match: /on"),
         ("http://127.0.0.1:2", "http://127.0.0.1:3"),
         ("http://127.0.0.1:1", "http://127.0.0.1:3"),
         ("X-Tenant", "X-Other"),
-        ("stage: cutover", "stage: cutover, compare: { ignore: [status] }"),
+        (
+            "stage: cutover",
+            "stage: cutover, compare: { ignore: [status] }",
+        ),
     ] {
         let after = edited(from, to);
         assert_ne!(key(&base, 0), key(&after, 0), "{to}");
@@ -136,16 +179,35 @@ fn a_diff_says_what_changes_for_each_slice() {
     let base = snapshot(BASE);
     assert!(diff(&base, &snapshot(BASE)).is_empty());
     for (from, to, line) in [
-        ("stage: cutover", "stage: shadow", "slice `one`: position cutover to shadow"),
+        (
+            "stage: cutover",
+            "stage: shadow",
+            "slice `one`: position cutover to shadow",
+        ),
         ("owner: me", "owner: you", "slice `two`: owner me to you"),
-        ("match: /two", "match: /three", "slice `two`: match /two to /three"),
-        ("http://127.0.0.1:2", "http://127.0.0.1:3", "backend `a`: http://127.0.0.1:2 to http://127.0.0.1:3"),
-        ("never: [old]", "never: [new]", "slice `one`: ramp {by tenant, group one, never [old] (1)} to {by tenant, group one, never [new] (1)}"),
+        (
+            "match: /two",
+            "match: /three",
+            "slice `two`: match /two to /three",
+        ),
+        (
+            "http://127.0.0.1:2",
+            "http://127.0.0.1:3",
+            "backend `a`: http://127.0.0.1:2 to http://127.0.0.1:3",
+        ),
+        (
+            "never: [old]",
+            "never: [new]",
+            "slice `one`: ramp {by tenant, group one, never [old] (1)} to {by tenant, group one, never [new] (1)}",
+        ),
     ] {
         assert_eq!(diff(&base, &edited(from, to)), [line]);
     }
     let renamed = diff(&base, &edited("name: two", "name: three"));
-    assert_eq!(renamed, ["+ slice `three`: /two to a, shadow", "- slice `two`: /two"]);
+    assert_eq!(
+        renamed,
+        ["+ slice `three`: /two to a, shadow", "- slice `two`: /two"]
+    );
 }
 
 #[test]

@@ -29,7 +29,12 @@ struct Plain {
 
 fn plain() -> impl Strategy<Value = Plain> {
     (
-        prop::option::of(prop::sample::select(vec!["a.test", "b.a.test", "*.a.test", "*.b.a.test"])),
+        prop::option::of(prop::sample::select(vec![
+            "a.test",
+            "b.a.test",
+            "*.a.test",
+            "*.b.a.test",
+        ])),
         any::<bool>(),
         prop::collection::vec(prop::sample::select(vec!["x", "y", "{}"]), 0..4),
         prop::sample::subsequence(vec!["GET", "POST"], 0..=2),
@@ -40,7 +45,14 @@ fn plain() -> impl Strategy<Value = Plain> {
             if !whole {
                 path.retain(|s| *s != "{}");
             }
-            Plain { host, whole, path, methods, headers, tenant }
+            Plain {
+                host,
+                whole,
+                path,
+                methods,
+                headers,
+                tenant,
+            }
         })
 }
 
@@ -56,13 +68,20 @@ impl Plain {
         if path.is_empty() {
             path.push('/');
         }
-        let mut parts = vec![format!("{}: \"{path}\"", if self.whole { "path" } else { "path_prefix" })];
+        let mut parts = vec![format!(
+            "{}: \"{path}\"",
+            if self.whole { "path" } else { "path_prefix" }
+        )];
         parts.extend(self.host.map(|h| format!("host: \"{h}\"")));
         if !self.methods.is_empty() {
             parts.push(format!("methods: [{}]", self.methods.join(", ")));
         }
         if !self.headers.is_empty() {
-            let headers: Vec<_> = self.headers.iter().map(|(n, v)| format!("{n}: \"{v}\"")).collect();
+            let headers: Vec<_> = self
+                .headers
+                .iter()
+                .map(|(n, v)| format!("{n}: \"{v}\""))
+                .collect();
             parts.push(format!("headers: {{ {} }}", headers.join(", ")));
         }
         parts.extend(self.tenant.map(|t| format!("tenants: [{t}]")));
@@ -79,16 +98,37 @@ impl Plain {
             },
         };
         let have: Vec<&str> = path.split('/').skip(1).collect();
-        let want: Vec<&str> = if self.whole && self.path.is_empty() { vec![""] } else { self.path.clone() };
-        let enough = if self.whole { have.len() == want.len() } else { have.len() >= want.len() };
+        let want: Vec<&str> = if self.whole && self.path.is_empty() {
+            vec![""]
+        } else {
+            self.path.clone()
+        };
+        let enough = if self.whole {
+            have.len() == want.len()
+        } else {
+            have.len() >= want.len()
+        };
         let path_holds = enough
-            && want.iter().zip(&have).all(|(w, h)| if *w == "{}" { !h.is_empty() } else { w == h });
-        let value = |name: &str| asked.headers.get(name).map(|v| v.to_str().unwrap().to_owned());
+            && want
+                .iter()
+                .zip(&have)
+                .all(|(w, h)| if *w == "{}" { !h.is_empty() } else { w == h });
+        let value = |name: &str| {
+            asked
+                .headers
+                .get(name)
+                .map(|v| v.to_str().unwrap().to_owned())
+        };
         host_holds
             && path_holds
             && (self.methods.is_empty() || self.methods.contains(&asked.method.as_str()))
-            && self.headers.iter().all(|(n, v)| value(n).is_some_and(|h| *v == "*" || h == *v))
-            && self.tenant.is_none_or(|t| value("x-tenant").as_deref() == Some(t))
+            && self
+                .headers
+                .iter()
+                .all(|(n, v)| value(n).is_some_and(|h| *v == "*" || h == *v))
+            && self
+                .tenant
+                .is_none_or(|t| value("x-tenant").as_deref() == Some(t))
     }
 
     /// What comes first is less.
@@ -99,7 +139,11 @@ impl Plain {
             None => (2, 0),
         };
         let literals = self.path.iter().filter(|s| **s != "{}").count();
-        let path = if self.whole { (0, usize::MAX - literals) } else { (1, usize::MAX - self.path.len()) };
+        let path = if self.whole {
+            (0, usize::MAX - literals)
+        } else {
+            (1, usize::MAX - self.path.len())
+        };
         let conditions = self.headers.len() + usize::from(self.tenant.is_some());
         (host, path, self.methods.is_empty(), usize::MAX - conditions)
     }
@@ -108,8 +152,16 @@ impl Plain {
 fn asked() -> impl Strategy<Value = Asked> {
     (
         prop::sample::select(vec![Method::GET, Method::POST, Method::HEAD]),
-        prop::option::of(prop::sample::select(vec!["a.test", "b.a.test", "c.b.a.test", "other.test"])),
-        prop::collection::vec(prop::sample::select(vec!["x", "y", "z", "", "%78", ".", "..", "login"]), 0..5),
+        prop::option::of(prop::sample::select(vec![
+            "a.test",
+            "b.a.test",
+            "c.b.a.test",
+            "other.test",
+        ])),
+        prop::collection::vec(
+            prop::sample::select(vec!["x", "y", "z", "", "%78", ".", "..", "login"]),
+            0..5,
+        ),
         prop::option::of(prop::sample::select(vec!["a=1", "do=delete", "token=x"])),
         prop::sample::subsequence(
             vec![
@@ -130,7 +182,10 @@ fn asked() -> impl Strategy<Value = Asked> {
         .prop_map(|(method, host, path, query, fields)| {
             let mut headers = HeaderMap::new();
             for (name, value) in fields {
-                headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+                headers.insert(
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                );
             }
             Asked {
                 method,

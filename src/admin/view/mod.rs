@@ -1,9 +1,20 @@
 //! The shapes shown: domain types become these, and only these are serialized or drawn.
 
+mod group;
+mod need;
+
+pub(crate) use group::DifferenceKey;
+pub(crate) use group::GroupView;
+pub(crate) use group::endpoints;
+pub(crate) use group::group;
+pub(crate) use group::groups;
+pub(crate) use group::noise;
+pub(crate) use need::Need;
+pub(crate) use need::needing;
+
 use serde::Serialize;
 use serde_json::Map;
 use serde_json::Value;
-use std::collections::BTreeMap;
 
 use crate::control::Board;
 use crate::control::ExcludedView;
@@ -11,54 +22,11 @@ use crate::control::ServedQuantiles;
 use crate::control::SliceBoard;
 use crate::evidence;
 use crate::evidence::Verdict;
-use crate::model::FieldKey;
 use crate::model::Outcome;
 use crate::model::Stage;
 use crate::model::UnixMillis;
 use crate::store::Change;
 use crate::store::Counts;
-
-/// Parity under its target by more than chance, or an operator's hold: what a slice needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Need {
-    /// Somebody killed it, or everything.
-    Killed,
-    /// It was rolled back.
-    RolledBack,
-    /// The candidate differs where legacy agrees with itself.
-    Regression,
-    /// The candidate often gives no answer.
-    NoAnswer,
-    /// Parity is known to miss its target.
-    BelowTarget,
-    /// Legacy was needed although the slice is retired.
-    LegacyNeeded,
-    /// Parity is shown: the file may move it on.
-    Ready,
-    /// Evidence is being gathered.
-    Collecting,
-    /// There are too many sets to know parity yet.
-    Learning,
-    /// Nothing was compared yet.
-    NoPairs,
-    /// It stands at legacy.
-    NotStarted,
-    /// It stands after the comparing stages and nothing is wrong.
-    Steady,
-}
-
-impl Need {
-    /// Returns whether a human must look.
-    pub(crate) fn is_alert(self) -> bool {
-        self <= Self::LegacyNeeded
-    }
-
-    /// Returns whether a human is asked for anything.
-    pub(crate) fn needs_you(self) -> bool {
-        self <= Self::Ready
-    }
-}
 
 /// A share of equal pairs and its interval.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -253,15 +221,24 @@ impl SliceView {
             .sum();
         Self {
             name: slice.id.as_str().to_owned(),
-            stage: if killed { Stage::Legacy } else { position.stage() }.as_str(),
-            share: if killed { 0.0 } else { position.share().ratio() },
+            stage: if killed {
+                Stage::Legacy
+            } else {
+                position.stage()
+            }
+            .as_str(),
+            share: if killed {
+                0.0
+            } else {
+                position.share().ratio()
+            },
             position: position.to_string(),
             declared: slice.declared.to_string(),
             ceiling: slice.ceiling.map(|c| c.to_string()),
             killed,
             rolled_back: slice.rolled_back,
             since: slice.position_since.to_string(),
-            needs: needs(slice, killed),
+            needs: need::needs(slice, killed),
             owner: slice.owner.clone(),
             backend: slice.backend.clone(),
             matches: slice.matches.clone(),
@@ -286,7 +263,7 @@ impl SliceView {
             masked_share: summary.masked_share,
             reclassified: summary.reclassified,
             learning: summary.learning,
-            regressions: regressions(slice).count(),
+            regressions: need::regressions(slice).count(),
             checking: slice.checking.iter().filter(|g| g.current).count(),
             noisy: slice
                 .keys
@@ -299,43 +276,6 @@ impl SliceView {
             retired_hits: slice.counts.retired_hits,
             excluded: slice.excluded.iter().map(LeftOut::from).collect(),
         }
-    }
-}
-
-fn regressions(slice: &SliceBoard) -> impl Iterator<Item = &evidence::Group> {
-    slice
-        .groups
-        .iter()
-        .filter(|g| g.current && g.verdict == Verdict::Regression)
-}
-
-/// Says what a slice needs; what is worse comes first.
-fn needs(slice: &SliceBoard, killed: bool) -> Need {
-    let parity = &slice.summary.parity;
-    let silent: u64 = slice
-        .groups
-        .iter()
-        .chain(slice.checking.iter())
-        .filter(|g| g.current && g.status.1 == 0)
-        .map(|g| g.count)
-        .sum();
-    let stage = slice.position.stage();
-    match stage {
-        _ if slice.id.is_unmatched() => Need::NotStarted,
-        _ if killed => Need::Killed,
-        _ if slice.rolled_back => Need::RolledBack,
-        Stage::Legacy => Need::NotStarted,
-        Stage::Retired if slice.counts.retired_hits > 0 => Need::LegacyNeeded,
-        Stage::Retired => Need::Steady,
-        // One in a hundred is no chance failure of a healthy application.
-        _ if silent >= 3 && silent.saturating_mul(100) > parity.n => Need::NoAnswer,
-        _ if regressions(slice).next().is_some() => Need::Regression,
-        _ if slice.summary.learning => Need::Learning,
-        _ if parity.n == 0 => Need::NoPairs,
-        _ if parity.upper < parity.target => Need::BelowTarget,
-        Stage::Cutover if parity.lower >= parity.target => Need::Steady,
-        _ if parity.lower >= parity.target && !slice.summary.latency.alarm => Need::Ready,
-        _ => Need::Collecting,
     }
 }
 
@@ -387,189 +327,6 @@ fn outcomes(counts: &Counts) -> (Map<String, Value>, Map<String, Value>) {
     (all, reasons)
 }
 
-/// A place and a kind.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct DifferenceKey {
-    pub path: String,
-    pub kind: &'static str,
-}
-
-impl From<&FieldKey> for DifferenceKey {
-    fn from(key: &FieldKey) -> Self {
-        Self {
-            path: key.path.to_string(),
-            kind: key.kind.as_str(),
-        }
-    }
-}
-
-/// Pairs that differ alike.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct GroupView {
-    pub id: String,
-    pub slice: String,
-    pub endpoint: String,
-    /// Legacy's status and the candidate's; none where it gave no answer.
-    pub status_legacy: Option<u16>,
-    pub status_candidate: Option<u16>,
-    pub differences: Vec<DifferenceKey>,
-    pub verdict: &'static str,
-    /// Whether it is being checked, so that a later verdict may take it away.
-    pub checking: bool,
-    pub count: u64,
-    pub of: u64,
-    pub share: f64,
-    pub first_seen: String,
-    pub last_seen: String,
-    /// Repeat calls in which only the candidate differed, only legacy, and of how many.
-    pub candidate_only: u64,
-    pub legacy_only: u64,
-    pub repeats: u64,
-    pub log_e: f64,
-    pub sentence: String,
-    pub epoch: u64,
-    pub current: bool,
-    pub examples: Vec<String>,
-    #[serde(skip)]
-    pub seen: (UnixMillis, UnixMillis),
-}
-
-impl GroupView {
-    /// Draws one group of `slice`.
-    pub(crate) fn of(group: &evidence::Group, slice: &str, checking: bool) -> Self {
-        let status = |code: u16| (code > 0).then_some(code);
-        Self {
-            id: group.id.clone(),
-            slice: slice.to_owned(),
-            endpoint: group.endpoint.to_string(),
-            status_legacy: status(group.status.0),
-            status_candidate: status(group.status.1),
-            differences: group.keys.iter().map(DifferenceKey::from).collect(),
-            verdict: group.verdict.as_str(),
-            checking,
-            count: group.count,
-            of: group.of,
-            share: group.share,
-            first_seen: group.first_seen.to_string(),
-            last_seen: group.last_seen.to_string(),
-            candidate_only: group.triples.b,
-            legacy_only: group.triples.c,
-            repeats: group.triples.triples,
-            log_e: group.triples.log_e,
-            sentence: group.sentence.clone(),
-            epoch: group.epoch,
-            current: group.current,
-            examples: group.examples.iter().map(ToString::to_string).collect(),
-            seen: (group.first_seen, group.last_seen),
-        }
-    }
-
-    /// Returns whether the candidate gave no answer at all.
-    pub(crate) fn is_silent(&self) -> bool {
-        self.status_candidate.is_none()
-    }
-}
-
-/// Returns every group of a slice: those of this epoch first, then those being checked, then those
-/// of earlier epochs.
-pub(crate) fn groups(slice: &SliceBoard) -> Vec<GroupView> {
-    let name = slice.id.as_str();
-    let decided = slice.groups.iter().map(|g| (g, false));
-    let checking = slice.checking.iter().map(|g| (g, true));
-    let earlier = slice.earlier.iter().map(|g| (g, false));
-    decided
-        .chain(checking)
-        .chain(earlier)
-        .map(|(group, checking)| GroupView::of(group, name, checking))
-        .collect()
-}
-
-/// Finds a group by its id, with its slice.
-pub(crate) fn group<'a>(board: &'a Board, id: &str) -> Option<(&'a SliceBoard, GroupView)> {
-    board
-        .slices
-        .iter()
-        .chain([&board.unmatched])
-        .find_map(|slice| {
-            groups(slice)
-                .into_iter()
-                .find(|g| g.id == id)
-                .map(|g| (&**slice, g))
-        })
-}
-
-/// One endpoint.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct EndpointRow {
-    pub endpoint: String,
-    pub n: u64,
-    pub f: u64,
-    pub masked: u64,
-    pub lower: Option<f64>,
-    pub upper: Option<f64>,
-    pub controls: u64,
-    pub triples: u64,
-    pub templates: u64,
-}
-
-/// Returns the endpoints of a slice, the worst first.
-pub(crate) fn endpoints(slice: &SliceBoard) -> Vec<EndpointRow> {
-    slice
-        .summary
-        .endpoints
-        .iter()
-        .map(|e| EndpointRow {
-            endpoint: e.endpoint.to_string(),
-            n: e.n,
-            f: e.f,
-            masked: e.masked,
-            lower: (e.n > 0).then_some(e.lower),
-            upper: (e.n > 0).then_some(e.upper),
-            controls: e.controls,
-            triples: e.triples,
-            templates: e.templates,
-        })
-        .collect()
-}
-
-/// One key with its verdict.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct KeyRow {
-    pub endpoint: String,
-    pub path: String,
-    pub kind: &'static str,
-    pub verdict: &'static str,
-    pub pairs: u64,
-    pub of: u64,
-    pub candidate_only: u64,
-    pub legacy_only: u64,
-    pub both: u64,
-    pub repeats: u64,
-    pub sentence: String,
-}
-
-/// Returns the keys of a slice that legacy changes by itself.
-pub(crate) fn noise(slice: &SliceBoard) -> Vec<KeyRow> {
-    slice
-        .keys
-        .iter()
-        .filter(|k| k.verdict == Verdict::Noisy)
-        .map(|k| KeyRow {
-            endpoint: k.endpoint.to_string(),
-            path: k.key.path.to_string(),
-            kind: k.key.kind.as_str(),
-            verdict: k.verdict.as_str(),
-            pairs: k.pairs,
-            of: k.of,
-            candidate_only: k.triples.b,
-            legacy_only: k.triples.c,
-            both: k.triples.both,
-            repeats: k.triples.triples,
-            sentence: k.sentence.clone(),
-        })
-        .collect()
-}
-
 /// One entry of the history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct ChangeView {
@@ -599,14 +356,4 @@ impl From<&Change> for ChangeView {
             when: change.at,
         }
     }
-}
-
-/// Returns how many slices need a human, alerts and offers apart.
-pub(crate) fn needing(slices: &[SliceView]) -> (usize, usize) {
-    let mut counts = BTreeMap::new();
-    for slice in slices {
-        *counts.entry(slice.needs.is_alert()).or_insert(0) += usize::from(slice.needs.needs_you());
-    }
-    let count = |alert: bool| counts.get(&alert).copied().unwrap_or(0);
-    (count(true), count(false))
 }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::auth::Auth;
-use super::auth::Role;
-use super::auth::Token;
-use super::shelf::Shelf;
-use super::Parts;
+use crate::admin::Parts;
+use crate::admin::Shelf;
+use crate::admin::auth::Auth;
+use crate::admin::auth::Role;
+use crate::admin::auth::Token;
 use crate::compare::BodyKind;
 use crate::compare::BodyView;
 use crate::control::Board;
@@ -91,9 +91,15 @@ fn counts(requests: u64, parts: &[(Outcome, u64)]) -> Counts {
 
 fn parity(n: u64, f: u64, lower: f64, upper: f64, needed: Option<u64>) -> Parity {
     let sentence = if needed.is_none() && f == 0 || lower >= 0.999 {
-        format!("At least {:.2} % of the comparable GET and HEAD requests get the same answer from the candidate (95 % sure, however often you look).", lower * 100.0)
+        format!(
+            "At least {:.2} % of the comparable GET and HEAD requests get the same answer from the candidate (95 % sure, however often you look).",
+            lower * 100.0
+        )
     } else {
-        format!("At least {:.1} % of {n} comparable requests get the same answer from the candidate; {f} differ, and the target is 99.9 %.", lower * 100.0)
+        format!(
+            "At least {:.1} % of {n} comparable requests get the same answer from the candidate; {f} differ, and the target is 99.9 %.",
+            lower * 100.0
+        )
     };
     Parity {
         n,
@@ -166,7 +172,7 @@ fn group(id: &str, endpoint: &str, path: &str, kind: Kind, count: u64, of: u64) 
         verdict: Verdict::Undecided,
         count,
         of,
-        share: super::pages::text::to_f64(count) / super::pages::text::to_f64(of),
+        share: crate::admin::pages::text::to_f64(count) / crate::admin::pages::text::to_f64(of),
         first_seen: ago(11_400),
         last_seen: ago(90),
         examples: vec![],
@@ -178,7 +184,9 @@ fn group(id: &str, endpoint: &str, path: &str, kind: Kind, count: u64, of: u64) 
             log_e: 0.0,
             rank: Some(2),
         },
-        sentence: format!("`{path}` differs ({kind}) in {count} of {of} pairs; legacy has not been asked often enough to know why."),
+        sentence: format!(
+            "`{path}` differs ({kind}) in {count} of {of} pairs; legacy has not been asked often enough to know why."
+        ),
         epoch: 3,
         current: true,
     }
@@ -287,18 +295,17 @@ fn unmatched(requests: u64) -> SliceBoard {
     }
 }
 
-fn served(p50: f64, n: u64) -> Option<ServedQuantiles> {
-    Some(ServedQuantiles {
+fn served(p50: f64, n: u64) -> ServedQuantiles {
+    ServedQuantiles {
         p50,
         p95: p50 * 2.5,
         p99: p50 * 5.0,
         n,
-    })
+    }
 }
 
-/// The slice that most pages are about.
-pub(super) fn invoices() -> SliceBoard {
-    let summary = Summary {
+fn invoices_summary() -> Summary {
+    Summary {
         epoch: EpochView {
             number: 3,
             since: ago(15_727),
@@ -308,7 +315,8 @@ pub(super) fn invoices() -> SliceBoard {
         },
         parity: parity(8_606, 320, 0.942, 0.978, None),
         legacy_self: Parity {
-            sentence: "At least 99.71 % of legacy's answers are the same when it is asked again.".to_owned(),
+            sentence: "At least 99.71 % of legacy's answers are the same when it is asked again."
+                .to_owned(),
             ..parity(1_204, 0, 0.9971, 1.0, Some(2_000))
         },
         latency: latency(),
@@ -324,45 +332,88 @@ pub(super) fn invoices() -> SliceBoard {
         ],
         slots: slots(),
         counts: crate::evidence::Counts::default(),
-    };
-    let outcomes = [
-        (Outcome::Match, 7_142),
-        (Outcome::Masked(Masked::Noise), 1_144),
-        (Outcome::Divergence, 318),
-        (Outcome::Timeout, 2),
-        (Outcome::SampledOut, 8_888),
-        (Outcome::UnsafeMethod, 604),
-        (Outcome::NotComparable(NotComparable::Excluded), 151),
-        (Outcome::NotComparable(NotComparable::Streaming), 18),
-        (Outcome::NotComparable(NotComparable::TooLarge), 17),
-        (Outcome::Vacuous, 46),
-        (Outcome::Aborted, 20),
-        (Outcome::LegacyError, 1),
-    ];
+    }
+}
+
+const OUTCOMES: [(Outcome, u64); 12] = [
+    (Outcome::Match, 7_142),
+    (Outcome::Masked(Masked::Noise), 1_144),
+    (Outcome::Divergence, 318),
+    (Outcome::Timeout, 2),
+    (Outcome::SampledOut, 8_888),
+    (Outcome::UnsafeMethod, 604),
+    (Outcome::NotComparable(NotComparable::Excluded), 151),
+    (Outcome::NotComparable(NotComparable::Streaming), 18),
+    (Outcome::NotComparable(NotComparable::TooLarge), 17),
+    (Outcome::Vacuous, 46),
+    (Outcome::Aborted, 20),
+    (Outcome::LegacyError, 1),
+];
+
+fn checked() -> Vec<Group> {
+    vec![
+        group(
+            "aa00000000000001",
+            "GET /invoices",
+            "$.items[*].dueDate",
+            Kind::Value,
+            3,
+            2_904,
+        ),
+        group(
+            "aa00000000000002",
+            "GET /api/v1/invoices/{}",
+            "$.lines[*].discount",
+            Kind::Extra,
+            2,
+            1_266,
+        ),
+        Group {
+            triples: KeyCounts::default(),
+            verdict: Verdict::Unchecked,
+            ..group(
+                "aa00000000000003",
+                "GET /invoices/{}/pdf",
+                "body",
+                Kind::Value,
+                1,
+                418,
+            )
+        },
+    ]
+}
+
+/// The slice that most pages are about.
+pub(super) fn invoices() -> SliceBoard {
     SliceBoard {
         owner: Some("team-billing".to_owned()),
         matches: "[{ path_prefix: /invoices }, { path_prefix: /api/v1/invoices }]".to_owned(),
-        counts: counts(18_354, &outcomes),
+        counts: counts(18_354, &OUTCOMES),
         pending: 3,
-        summary: Arc::new(summary),
+        summary: Arc::new(invoices_summary()),
         groups: Arc::new(vec![regression()]),
-        checking: Arc::new(vec![
-            group("aa00000000000001", "GET /invoices", "$.items[*].dueDate", Kind::Value, 3, 2_904),
-            group("aa00000000000002", "GET /api/v1/invoices/{}", "$.lines[*].discount", Kind::Extra, 2, 1_266),
-            Group {
-                triples: KeyCounts::default(),
-                verdict: Verdict::Unchecked,
-                ..group("aa00000000000003", "GET /invoices/{}/pdf", "body", Kind::Value, 1, 418)
-            },
-        ]),
+        checking: Arc::new(checked()),
         earlier: Arc::new(vec![Group {
             current: false,
             epoch: 2,
-            ..group("aa00000000000004", "GET /invoices/{}", "$.net", Kind::Value, 41, 6_640)
+            ..group(
+                "aa00000000000004",
+                "GET /invoices/{}",
+                "$.net",
+                Kind::Value,
+                41,
+                6_640,
+            )
         }]),
         keys: Arc::new(vec![
-            noise("$.meta.generatedAt", "`meta.generatedAt` differs between two calls to legacy itself 100 % of the time, so its value is not compared; its type still is."),
-            noise("header:x-instance", "`x-instance` differs between two calls to legacy itself 49 % of the time, so its value is not compared; its type still is."),
+            noise(
+                "$.meta.generatedAt",
+                "`meta.generatedAt` differs between two calls to legacy itself 100 % of the time, so its value is not compared; its type still is.",
+            ),
+            noise(
+                "header:x-instance",
+                "`x-instance` differs between two calls to legacy itself 49 % of the time, so its value is not compared; its type still is.",
+            ),
         ]),
         excluded: Arc::new(vec![ExcludedView {
             endpoint: "GET /invoices/{}/cancel".to_owned(),
@@ -376,7 +427,7 @@ pub(super) fn invoices() -> SliceBoard {
             rested: vec!["GET /invoices/{}/pdf".to_owned()],
         },
         served: ServedLatency {
-            legacy: served(0.036, 18_354),
+            legacy: Some(served(0.036, 18_354)),
             candidate: None,
         },
         ..plain("invoices")
@@ -387,8 +438,8 @@ fn canary(percent: u16) -> Position {
     Position::new(Stage::Canary, Share::new(percent * 100).unwrap())
 }
 
-fn others() -> Vec<SliceBoard> {
-    let good = |n, lower| Summary {
+fn good(n: u64, lower: f64) -> Summary {
+    Summary {
         epoch: EpochView {
             number: 1,
             since: ago(200_000),
@@ -399,7 +450,10 @@ fn others() -> Vec<SliceBoard> {
         latency: latency(),
         slots: slots(),
         ..Summary::default()
-    };
+    }
+}
+
+fn others() -> Vec<SliceBoard> {
     let half = [(Outcome::Match, 18_204), (Outcome::SampledOut, 20_000)];
     vec![
         SliceBoard {
@@ -425,10 +479,20 @@ fn others() -> Vec<SliceBoard> {
         },
         SliceBoard {
             owner: Some("team-catalog".to_owned()),
-            counts: counts(3_300, &[(Outcome::Match, 3_120), (Outcome::SampledOut, 180)]),
+            counts: counts(
+                3_300,
+                &[(Outcome::Match, 3_120), (Outcome::SampledOut, 180)],
+            ),
             summary: Arc::new(Summary {
                 parity: parity(3_120, 0, 0.9985, 1.0, Some(1_621)),
-                latency: Latency { ratio: None, legacy: Some(quantiles(0.004_2, 0.0, 0.0, 41)), candidate: Some(quantiles(0.003_9, 0.0, 0.0, 41)), pairs: 41, sentence: "59 more latency pairs are needed to compare speed.".to_owned(), ..Latency::default() },
+                latency: Latency {
+                    ratio: None,
+                    legacy: Some(quantiles(0.004_2, 0.0, 0.0, 41)),
+                    candidate: Some(quantiles(0.003_9, 0.0, 0.0, 41)),
+                    pairs: 41,
+                    sentence: "59 more latency pairs are needed to compare speed.".to_owned(),
+                    ..Latency::default()
+                },
                 ..good(0, 0.0)
             }),
             ..plain("reviews")
@@ -437,7 +501,10 @@ fn others() -> Vec<SliceBoard> {
             declared: Position::new(Stage::Cutover, Share::ALL),
             position: Position::new(Stage::Cutover, Share::ALL),
             owner: Some("team-catalog".to_owned()),
-            counts: counts(1_198_520, &[(Outcome::Match, 96_430), (Outcome::SampledOut, 1_102_090)]),
+            counts: counts(
+                1_198_520,
+                &[(Outcome::Match, 96_430), (Outcome::SampledOut, 1_102_090)],
+            ),
             summary: Arc::new(good(96_430, 0.9998)),
             share_served: Some(1.0),
             ..plain("product-page")
@@ -445,7 +512,10 @@ fn others() -> Vec<SliceBoard> {
         SliceBoard {
             declared: Position::LEGACY,
             position: Position::LEGACY,
-            counts: counts(389_066, &[(Outcome::NotMirrored(NotMirrored::Stage), 389_066)]),
+            counts: counts(
+                389_066,
+                &[(Outcome::NotMirrored(NotMirrored::Stage), 389_066)],
+            ),
             ..plain("search")
         },
         plain("shipping-quotes"),
@@ -519,7 +589,14 @@ pub(super) fn many() -> Board {
                 .map(|g| {
                     let id = format!("{:016x}", n * 100 + g);
                     let path = format!("$.field_{g}.with_a_rather_long_name.value");
-                    group(&id, "GET /things/{}/parts", &path, Kind::Value, 50 - g, 4_018)
+                    group(
+                        &id,
+                        "GET /things/{}/parts",
+                        &path,
+                        Kind::Value,
+                        50 - g,
+                        4_018,
+                    )
                 })
                 .collect();
             SliceBoard {
@@ -539,7 +616,10 @@ pub(super) fn many() -> Board {
 
 /// The full board after a wrong edit of the file, with everything else wrong, too.
 pub(super) fn refused() -> Board {
-    let text = RULES.replace("    owner: team-billing\n", "    ramp: { percnet: 20% }\n    ownr: team-billing\n");
+    let text = RULES.replace(
+        "    owner: team-billing\n",
+        "    ramp: { percnet: 20% }\n    ownr: team-billing\n",
+    );
     let mut board = full();
     board.rules.successful = false;
     board.rules.problems = crate::rules::load("routes.yaml", &text).unwrap_err();
@@ -596,7 +676,10 @@ pub(super) fn example(n: u64) -> Example {
         slice: SliceId::new("invoices"),
         at: ago(240 + i64::try_from(n).unwrap()),
         endpoint: "GET /invoices/{}".to_owned(),
-        set_keys: vec![key("$.total", Kind::Type), key("$.meta.generatedAt", Kind::Value)],
+        set_keys: vec![
+            key("$.total", Kind::Type),
+            key("$.meta.generatedAt", Kind::Value),
+        ],
         request: RequestView {
             method: "GET".to_owned(),
             target: format!("/invoices/8c1f0e4{n}?currency=«query 9a10»&expand=meta"),
@@ -640,7 +723,8 @@ fn difference(path: &str, kind: Kind, legacy: &str, candidate: &str) -> Differen
 }
 
 fn changes() -> Vec<Change> {
-    let change = |id, seconds, kind, slice: &str, text: &str, actor: &str| Change {
+    let change = |id, seconds, kind, slice: &str, text: &str, actor: &str| {
+        Change {
         id,
         at: ago(seconds),
         actor: actor.to_owned(),
@@ -651,14 +735,50 @@ fn changes() -> Vec<Change> {
             "--- before\n+++ after\n@@ -8,2 +8,2 @@\n-    shadow: { rate: 30/s }\n+    shadow: { rate: 50/s }\n".to_owned()
         }),
         hash: None,
+    }
     };
     vec![
-        change(7, 1_267, ChangeKind::Rollback, "payments", "rolled back to shadow", "page"),
-        change(6, 9_127, ChangeKind::RulesTaken, "", "rules `4f2a9c1` taken", "file"),
-        change(5, 15_727, ChangeKind::Epoch, "invoices", "new epoch: billing 2.14.0", "supplant"),
-        change(4, 15_730, ChangeKind::Deploy, "", "billing `2.14.0` is out", "token ci"),
+        change(
+            7,
+            1_267,
+            ChangeKind::Rollback,
+            "payments",
+            "rolled back to shadow",
+            "page",
+        ),
+        change(
+            6,
+            9_127,
+            ChangeKind::RulesTaken,
+            "",
+            "rules `4f2a9c1` taken",
+            "file",
+        ),
+        change(
+            5,
+            15_727,
+            ChangeKind::Epoch,
+            "invoices",
+            "new epoch: billing 2.14.0",
+            "supplant",
+        ),
+        change(
+            4,
+            15_730,
+            ChangeKind::Deploy,
+            "",
+            "billing `2.14.0` is out",
+            "token ci",
+        ),
         change(3, 40_000, ChangeKind::RulesRefused, "", "2 errors", "file"),
-        change(2, 90_000, ChangeKind::Kill, "search", "killed: legacy answers every request", "token ops"),
+        change(
+            2,
+            90_000,
+            ChangeKind::Kill,
+            "search",
+            "killed: legacy answers every request",
+            "token ops",
+        ),
         change(1, 400_000, ChangeKind::Started, "", "started", "supplant"),
     ]
 }

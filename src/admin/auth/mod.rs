@@ -5,6 +5,15 @@
 //! compared in constant time. Three checks keep foreign pages of the same browser out: an
 //! allow-list for `Host` (DNS rebinding), same-origin for every POST, and a token in each form.
 
+mod token;
+
+#[cfg(test)]
+mod tests;
+
+pub use token::Role;
+pub use token::Token;
+pub use token::write_token;
+
 use axum::http::HeaderMap;
 use axum::http::Method;
 use axum::http::header;
@@ -15,82 +24,24 @@ use sha2::Digest;
 use sha2::Sha256;
 use std::collections::VecDeque;
 use std::fmt;
-use std::fmt::Write as _;
 use std::io;
-use std::io::Write as _;
 use std::net::IpAddr;
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
 use subtle::ConstantTimeEq;
 
+use crate::admin::auth::token::hex;
+use crate::admin::auth::token::random;
+use crate::admin::auth::token::unhex;
 use crate::model::UnixMillis;
 
 /// Sessions kept; the oldest makes room.
 const SESSIONS_MAX: usize = 256;
 /// How long a session lasts.
-const SESSION_AGE: Duration = Duration::from_secs(12 * 3600);
-/// The shortest token that is taken, in characters.
-pub const TOKEN_CHARS_MIN: usize = 16;
-
-/// What a token allows. Ordered: each role may what the ones before it may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Role {
-    /// May look, at shapes only.
-    Viewer,
-    /// May see values and act on slices.
-    Operator,
-    /// May do everything.
-    Admin,
-}
-
-impl Role {
-    /// Returns the word used in the file and in the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Viewer => "viewer",
-            Self::Operator => "operator",
-            Self::Admin => "admin",
-        }
-    }
-
-    /// Reads the word, or nothing.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Viewer, Self::Operator, Self::Admin]
-            .into_iter()
-            .find(|r| r.as_str() == text)
-    }
-}
-
-/// A token by its hash; the text itself is not kept.
-#[derive(Clone)]
-pub struct Token {
-    name: Arc<str>,
-    role: Role,
-    hash: [u8; 32],
-}
-
-impl Token {
-    /// Hashes `secret`, surrounding white space aside; none if it is too short to be one.
-    pub fn new(name: &str, role: Role, secret: &str) -> Option<Self> {
-        let secret = secret.trim();
-        (secret.len() >= TOKEN_CHARS_MIN).then(|| Self {
-            name: Arc::from(name),
-            role,
-            hash: Sha256::digest(secret.as_bytes()).into(),
-        })
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Token({}, {})", self.name, self.role.as_str())
-    }
-}
+const SESSION_AGE: Duration = Duration::from_hours(12);
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -366,8 +317,8 @@ impl Auth {
 
     /// Returns the token that forms of `who` carry.
     pub fn form_token(&self, who: &Who) -> String {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0.key)
-            .expect("HMAC takes keys of any length");
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&self.0.key).expect("HMAC takes keys of any length");
         mac.update(b"form");
         mac.update(&who.session.unwrap_or_default());
         hex(&mac.finalize().into_bytes())
@@ -392,57 +343,6 @@ impl Auth {
     fn cookie_name(&self) -> String {
         format!("supplant_session_{}", self.0.port)
     }
-}
-
-/// Writes a fresh token (64 hexadecimal digits) to `path`, readable by its owner only.
-///
-/// # Errors
-/// What the file system says; the file is replaced whole or not at all.
-pub fn write_token(path: &Path) -> io::Result<String> {
-    let token = hex(&random()?);
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let fresh = Path::new(&name);
-    match std::fs::remove_file(fresh) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
-    }
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(fresh)?;
-    file.write_all(token.as_bytes())?;
-    file.write_all(b"\n")?;
-    file.sync_all()?;
-    std::fs::rename(fresh, path)?;
-    Ok(token)
-}
-
-fn random() -> io::Result<[u8; 32]> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(|e| io::Error::other(e.to_string()))?;
-    Ok(bytes)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(64), |mut text, byte| {
-            write!(text, "{byte:02x}").expect("a string takes everything");
-            text
-        })
-}
-
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(bytes)
 }
 
 fn one<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -474,192 +374,5 @@ fn bracketed(ip: IpAddr) -> String {
     match ip {
         IpAddr::V4(ip) => ip.to_string(),
         IpAddr::V6(ip) => format!("[{ip}]"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::fs::PermissionsExt;
-
-    const SECRET: &str = "0123456789abcdef0123456789abcdef";
-    const NOW: UnixMillis = UnixMillis(1_000_000);
-
-    fn auth(address: &str) -> Auth {
-        let tokens = vec![
-            Token::new("viewer", Role::Viewer, "a viewer's own secret").unwrap(),
-            Token::new("ops", Role::Operator, SECRET).unwrap(),
-        ];
-        Auth::new(
-            address.parse().unwrap(),
-            &["admin.example.com".to_owned()],
-            tokens,
-        )
-        .unwrap()
-    }
-
-    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs
-            .iter()
-            .map(|(k, v)| (k.parse().unwrap(), v.parse().unwrap()))
-            .collect::<Vec<(header::HeaderName, header::HeaderValue)>>()
-            .into_iter()
-            .collect()
-    }
-
-    #[test]
-    fn only_loopback_names_and_listed_hosts_are_served() {
-        let auth = auth("127.0.0.1:9900");
-        for host in [
-            "localhost:9900",
-            "127.0.0.1:9900",
-            "127.0.0.9",
-            "[::1]:9900",
-            "[::1]",
-            "LOCALHOST",
-            "admin.example.com",
-            "Admin.example.com:443",
-        ] {
-            assert_eq!(auth.check_host(&headers(&[("host", host)])), Ok(()), "{host}");
-        }
-        for host in [
-            "evil.example",
-            "localhost.evil.example",
-            "10.0.0.1:9900",
-            "127.0.0.1.evil.example",
-            "",
-            ":9900",
-        ] {
-            assert_eq!(
-                auth.check_host(&headers(&[("host", host)])),
-                Err(Denied::Host),
-                "{host}"
-            );
-        }
-        assert_eq!(auth.check_host(&HeaderMap::new()), Err(Denied::Host));
-    }
-
-    #[test]
-    fn foreign_pages_cannot_post() {
-        let auth = auth("127.0.0.1:9900");
-        let post = |pairs: &[(&'static str, &str)]| {
-            let mut all = vec![("host", "127.0.0.1:9900")];
-            all.extend(pairs);
-            auth.check_origin(&Method::POST, &headers(&all))
-        };
-        assert_eq!(post(&[]), Ok(()), "curl sends neither");
-        assert_eq!(post(&[("origin", "http://127.0.0.1:9900")]), Ok(()));
-        assert_eq!(
-            post(&[
-                ("origin", "http://127.0.0.1:9900"),
-                ("sec-fetch-site", "same-origin")
-            ]),
-            Ok(())
-        );
-        for origin in ["null", "http://evil.example", "http://127.0.0.1:8080", "127.0.0.1:9900"] {
-            assert_eq!(post(&[("origin", origin)]), Err(Denied::Origin), "{origin}");
-        }
-        assert_eq!(post(&[("sec-fetch-site", "cross-site")]), Err(Denied::Origin));
-        assert_eq!(post(&[("sec-fetch-site", "same-site")]), Err(Denied::Origin));
-    }
-
-    #[test]
-    fn without_a_token_loopback_may_lower_and_nobody_else_may_anything() {
-        let who = auth("127.0.0.1:9900").who(&HeaderMap::new(), NOW).unwrap();
-        assert!(who.may_lower() && !who.may_raise() && !who.sees_values());
-        let far = auth("0.0.0.0:9900").who(&HeaderMap::new(), NOW);
-        assert_eq!(far, Err(Denied::Token));
-    }
-
-    #[test]
-    fn a_bearer_token_says_who_and_a_wrong_one_is_refused_on_loopback_too() {
-        let auth = auth("127.0.0.1:9900");
-        let bearer = |secret: &str| {
-            auth.who(
-                &headers(&[("authorization", &format!("Bearer {secret}"))]),
-                NOW,
-            )
-        };
-        let who = bearer(SECRET).unwrap();
-        assert_eq!(who.actor(), "token ops");
-        assert!(who.may_raise() && who.sees_values());
-        let viewer = bearer("a viewer's own secret").unwrap();
-        assert!(!viewer.may_raise() && !viewer.sees_values() && viewer.may_lower());
-        assert_eq!(bearer("wrong").err(), Some(Denied::Token));
-        let basic = auth.who(&headers(&[("authorization", "Basic YTpi")]), NOW);
-        assert_eq!(basic, Err(Denied::Token));
-    }
-
-    #[test]
-    fn a_viewers_token_off_loopback_lowers_nothing() {
-        let auth = auth("0.0.0.0:9900");
-        let who = auth
-            .who(
-                &headers(&[("authorization", "Bearer a viewer's own secret")]),
-                NOW,
-            )
-            .unwrap();
-        assert!(!who.may_lower());
-    }
-
-    #[test]
-    fn a_session_lasts_until_it_ends_and_its_forms_are_its_own() {
-        let auth = auth("127.0.0.1:9900");
-        assert_eq!(auth.sign_in("wrong", NOW), Err(Denied::Token));
-        let set = auth.sign_in(SECRET, NOW).unwrap();
-        assert!(set.contains("HttpOnly") && set.contains("SameSite=Strict"));
-        let cookie = set.split(';').next().unwrap().to_owned();
-        let jar = headers(&[("cookie", &format!("a=b; {cookie}"))]);
-        let who = auth.who(&jar, NOW).unwrap();
-        assert!(who.may_raise() && Auth::by_session(&who));
-
-        let anonymous = auth.who(&HeaderMap::new(), NOW).unwrap();
-        let form = auth.form_token(&who);
-        assert_eq!(auth.check_form(&who, &form), Ok(()));
-        assert_eq!(auth.check_form(&anonymous, &form), Err(Denied::Form));
-        assert_eq!(auth.check_form(&who, ""), Err(Denied::Form));
-
-        let late = NOW.plus(SESSION_AGE);
-        assert!(!auth.who(&jar, late).unwrap().may_raise());
-        let set = auth.sign_in(SECRET, NOW).unwrap();
-        let jar = headers(&[("cookie", set.split(';').next().unwrap())]);
-        let who = auth.who(&jar, NOW).unwrap();
-        assert!(auth.sign_out(&who).contains("Max-Age=0"));
-        assert!(!auth.who(&jar, NOW).unwrap().may_raise());
-    }
-
-    #[test]
-    fn sessions_are_bounded() {
-        let auth = auth("127.0.0.1:9900");
-        for _ in 0..SESSIONS_MAX + 10 {
-            auth.sign_in(SECRET, NOW).unwrap();
-        }
-        assert_eq!(auth.sessions().len(), SESSIONS_MAX);
-    }
-
-    #[test]
-    fn an_open_address_needs_a_token() {
-        assert!(refuse_open("0.0.0.0".parse().unwrap(), 0).is_some());
-        assert!(refuse_open("0.0.0.0".parse().unwrap(), 1).is_none());
-        assert!(refuse_open("127.0.0.1".parse().unwrap(), 0).is_none());
-        assert!(refuse_open("::1".parse().unwrap(), 0).is_none());
-    }
-
-    #[test]
-    fn the_token_file_is_fresh_at_each_start_and_private() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("supplant.token");
-        let first = write_token(&path).unwrap();
-        let second = write_token(&path).unwrap();
-        assert!(first.len() == 64 && first != second);
-        assert_eq!(std::fs::read_to_string(&path).unwrap().trim(), second);
-        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-    }
-
-    #[test]
-    fn nothing_secret_is_debugged() {
-        let text = format!("{:?}", auth("127.0.0.1:9900"));
-        assert!(!text.contains(SECRET) && !text.contains("key"), "{text}");
     }
 }

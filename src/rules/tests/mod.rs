@@ -104,11 +104,11 @@ fn check_problems(text: &str) {
         lines.len() == expected.len() && lines.iter().zip(&expected).all(|(l, e)| l.starts_with(e));
     assert!(
         same,
-        "found:\n{}\n\n{}",
-        lines
-            .iter()
-            .map(|l| format!("#= {l}\n"))
-            .collect::<String>(),
+        "found:\n#= {}\n\n{}",
+        lines.join(
+            "
+#= "
+        ),
         rendered(&found)
     );
     for problem in &found {
@@ -122,27 +122,27 @@ fn check_problems(text: &str) {
 
 #[test]
 fn every_mistake_of_a_file_is_named_in_one_pass_where_it_stands() {
-    check_problems(include_str!("../../tests/cases/problems/ten.yaml"));
+    check_problems(include_str!("../../../tests/cases/problems/ten.yaml"));
 }
 
 #[test]
 fn what_later_versions_have_is_refused_by_name() {
-    check_problems(include_str!("../../tests/cases/problems/later.yaml"));
+    check_problems(include_str!("../../../tests/cases/problems/later.yaml"));
 }
 
 #[test]
 fn names_and_conditions_that_cannot_be_are_refused() {
-    check_problems(include_str!("../../tests/cases/problems/names.yaml"));
+    check_problems(include_str!("../../../tests/cases/problems/names.yaml"));
 }
 
 #[test]
 fn order_and_reach_are_judged() {
-    check_problems(include_str!("../../tests/cases/problems/reach.yaml"));
+    check_problems(include_str!("../../../tests/cases/problems/reach.yaml"));
 }
 
 #[test]
 fn forms_that_were_not_meant_are_told() {
-    check_problems(include_str!("../../tests/cases/problems/forms.yaml"));
+    check_problems(include_str!("../../../tests/cases/problems/forms.yaml"));
 }
 
 #[test]
@@ -160,11 +160,11 @@ fn no_hint_proposes_what_is_not_supported() {
         "https",
     ];
     for text in [
-        include_str!("../../tests/cases/problems/ten.yaml"),
-        include_str!("../../tests/cases/problems/later.yaml"),
-        include_str!("../../tests/cases/problems/names.yaml"),
-        include_str!("../../tests/cases/problems/reach.yaml"),
-        include_str!("../../tests/cases/problems/forms.yaml"),
+        include_str!("../../../tests/cases/problems/ten.yaml"),
+        include_str!("../../../tests/cases/problems/later.yaml"),
+        include_str!("../../../tests/cases/problems/names.yaml"),
+        include_str!("../../../tests/cases/problems/reach.yaml"),
+        include_str!("../../../tests/cases/problems/forms.yaml"),
     ] {
         for problem in load("routes.yaml", text).map_or_else(|p| p, |l| l.warnings) {
             for word in later {
@@ -218,22 +218,22 @@ fn words(outcome: Outcome) -> String {
 
 #[test]
 fn precedence_is_as_the_reference_says() {
-    check_decisions(include_str!("../../tests/cases/decide/precedence.yaml"));
+    check_decisions(include_str!("../../../tests/cases/decide/precedence.yaml"));
 }
 
 #[test]
 fn each_stage_serves_and_mirrors_as_it_should() {
-    check_decisions(include_str!("../../tests/cases/decide/stages.yaml"));
+    check_decisions(include_str!("../../../tests/cases/decide/stages.yaml"));
 }
 
 #[test]
 fn what_must_not_be_copied_is_not() {
-    check_decisions(include_str!("../../tests/cases/decide/mirror.yaml"));
+    check_decisions(include_str!("../../../tests/cases/decide/mirror.yaml"));
 }
 
 #[test]
 fn a_share_splits_by_its_key() {
-    check_decisions(include_str!("../../tests/cases/decide/canary.yaml"));
+    check_decisions(include_str!("../../../tests/cases/decide/canary.yaml"));
 }
 
 #[test]

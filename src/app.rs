@@ -1,0 +1,419 @@
+//! Wires all of it: the one file that knows every part.
+//!
+//! Order of the start: rules, store, control loop, names, shadow threads, data-plane threads, admin
+//! side. Order of the end is the reverse, so that everything can still be counted and written.
+
+use crate::admin;
+use crate::admin::Auth;
+use crate::admin::Shelf;
+use crate::admin::Token;
+use crate::clock;
+use crate::compare::RedactKey;
+use crate::control;
+use crate::control::Control;
+use crate::control::Ends;
+use crate::control::Event;
+use crate::proxy;
+use crate::proxy::Drained;
+use crate::rules;
+use crate::rules::Drain;
+use crate::rules::Loaded;
+use crate::rules::Startup;
+use crate::settings::AccessFormat;
+use crate::settings::Settings;
+use crate::settings::Source;
+use crate::shadow;
+use crate::shadow::Memory;
+use crate::shadow::Shadow;
+use crate::store;
+use crate::store::Library;
+use crate::store::Writer;
+use crate::tasks::Tasks;
+use crate::telemetry::AccessLog;
+use crate::telemetry::Metrics;
+use anyhow::Context;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::sync::watch;
+
+/// Bytes of answers held for comparing, in all.
+const CAPTURED: usize = 64 << 20;
+/// How long the start waits for names.
+const NAMES: Duration = Duration::from_secs(2);
+/// How long copies that are on their way may take to end.
+const COPIES: Duration = Duration::from_secs(3);
+/// How long tasks of the control runtime may take to end.
+const TASKS: Duration = Duration::from_secs(5);
+
+/// The rules cannot be taken; the text is what `check` prints.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BadRules(String);
+
+/// How the process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Every request was finished.
+    Clean,
+    /// Some were cut when the time was over.
+    Cut,
+}
+
+/// A process that serves.
+#[derive(Debug)]
+pub struct Running {
+    /// Where clients are served.
+    pub data: Vec<SocketAddr>,
+    /// Where the admin side is.
+    pub admin: SocketAddr,
+    token: String,
+    drain: Drain,
+    plane: proxy::Plane,
+    shadow: shadow::Plane,
+    log: AccessLog,
+    log_thread: Option<std::thread::JoinHandle<()>>,
+    events: mpsc::Sender<Event>,
+    writer: Writer,
+    tasks: Tasks,
+}
+
+/// Starts everything on the runtime that calls, and the planes on threads of their own.
+pub async fn start(settings: Settings) -> anyhow::Result<Running> {
+    let (path, loaded) = load(&settings.source()).await?;
+    let startup = overridden(loaded.snapshot.startup().clone(), &settings);
+    let base = settings.base();
+    let tokens = read_tokens(&startup, &base)?;
+    if let Some(why) = admin::refuse_open(startup.admin.address.ip(), tokens.len()) {
+        anyhow::bail!(why);
+    }
+    let metrics = Metrics::new();
+    let tasks = Tasks::default();
+    let opened = store::open(
+        &store::Options {
+            url: startup.store.0.clone(),
+            base: base.clone(),
+            forget_positions: settings.forget_positions,
+            limits: store::Limits::default(),
+        },
+        clock::now(),
+    )
+    .await?;
+    let home = home_of(&opened.url, &base);
+    let key = secret_key(&home.join("supplant.key"))?;
+    let (writer, library) = (opened.writer.clone(), opened.library.clone());
+    tasks.spawn(opened.writer_task.run());
+    tasks.spawn(opened.keeper_task.run());
+    let mut control = Control::new(control::Parts {
+        path,
+        first: loaded,
+        positions: opened.positions,
+        lost: opened.lost,
+        saved: opened.saved,
+        writer: writer.clone(),
+        keeper: opened.keeper,
+        store_url: opened.url,
+        node: settings.node.clone().unwrap_or_else(node_name),
+        metrics: metrics.clone(),
+        tasks: tasks.clone(),
+    });
+    control.resolve(NAMES).await;
+    let ends = control.ends();
+    let threads = startup.threads.unwrap_or_else(cores);
+    let (shadow_plane, shadow, deltas) = shadow::Plane::start(shadow::PlaneParts {
+        threads: threads.div_ceil(2),
+        memory: Memory::new(CAPTURED),
+        writer: writer.clone(),
+        key: RedactKey::new(key),
+        metrics: metrics.clone(),
+    })
+    .context("cannot start the shadow threads")?;
+    control.attach(shadow.clone(), deltas);
+    let dropped = metrics.counter("supplant_access_log_dropped_total", &[]);
+    let log = AccessLog::new(settings.access_log.unwrap_or(AccessFormat::Off), dropped);
+    let plane = proxy::Plane::start(&proxy::PlaneParts {
+        listen: startup.listen.clone(),
+        threads,
+        limits: startup.limits,
+        tables: ends.tables.clone(),
+        shadow: shadow.clone(),
+        metrics: metrics.clone(),
+        log: log.clone(),
+    })?;
+    let listener = bind_admin(startup.admin.address).await?;
+    let token = admin::write_token(&home.join("supplant.token"))
+        .with_context(|| format!("cannot write `{}`", home.join("supplant.token").display()))?;
+    let data = plane.addresses().to_vec();
+    let admin = listener.local_addr()?;
+    let gather = gatherer(&metrics, &ends, shadow, plane.open_connections());
+    let parts = admin_parts(
+        &startup,
+        &data,
+        admin,
+        (tokens, &token),
+        &ends,
+        library,
+        gather,
+    )?;
+    let stopping = tasks.stopping();
+    tasks.spawn(async move {
+        if let Err(error) = admin::serve(listener, parts, stopping).await {
+            tracing::error!(%error, "the admin side ended");
+        }
+    });
+    tasks.spawn(control.run());
+    Ok(Running {
+        data,
+        admin,
+        token,
+        drain: startup.drain,
+        plane,
+        shadow: shadow_plane,
+        log_thread: write_log(&log)?,
+        log,
+        events: ends.events,
+        writer,
+        tasks,
+    })
+}
+
+impl Running {
+    /// Returns the link to the dashboard that carries the token in its fragment, which no server
+    /// and no log sees.
+    pub fn dashboard(&self) -> String {
+        format!("http://{}/#token={}", self.admin, self.token)
+    }
+
+    /// Reads the rules again, whether they changed or not.
+    pub async fn reload(&self) {
+        self.tell(Event::RulesChanged { forced: true }).await;
+    }
+
+    /// Drains at once; for tests.
+    pub async fn stop(self) -> Ended {
+        let (_force, forced) = watch::channel(false);
+        self.drain(forced).await
+    }
+
+    /// Says that the process is not ready, accepts on for the delay, finishes what was begun, and
+    /// ends everything. `forced` cuts the patience short.
+    pub async fn drain(self, mut forced: watch::Receiver<bool>) -> Ended {
+        self.tell(Event::Drain).await;
+        // Waiting may be cancelled by a second signal.
+        tokio::select! {
+            () = tokio::time::sleep(self.drain.delay) => {}
+            _ = forced.wait_for(|forced| *forced) => {}
+        }
+        let (plane, shadow, timeout) = (self.plane, self.shadow, self.drain.timeout);
+        let planes = tokio::task::spawn_blocking(move || {
+            let drained = plane.drain(timeout, &forced);
+            shadow.drain(COPIES);
+            drained
+        });
+        let drained = planes.await.unwrap_or(Drained::Cut);
+        self.log.stop();
+        if let Some(thread) = self.log_thread {
+            let joined = tokio::task::spawn_blocking(move || thread.join());
+            if !matches!(joined.await, Ok(Ok(()))) {
+                tracing::error!("the writer of the access log panicked");
+            }
+        }
+        // One more beat drains what the shadow threads counted last.
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        if self.events.send(Event::Shutdown).await.is_err() {
+            tracing::error!("the control loop had ended before");
+        }
+        self.events.closed().await;
+        if !self.writer.close(TASKS).await {
+            tracing::warn!("the store took too long; the last second may be lost");
+        }
+        if !self.tasks.drain(TASKS).await {
+            tracing::warn!("a task of the control runtime did not end in time");
+        }
+        match drained {
+            Drained::Clean => Ended::Clean,
+            Drained::Cut => Ended::Cut,
+        }
+    }
+
+    async fn tell(&self, event: Event) {
+        if self.events.send(event).await.is_err() {
+            tracing::error!("the control loop has ended");
+        }
+    }
+}
+
+async fn load(source: &Source) -> anyhow::Result<(Option<PathBuf>, Loaded)> {
+    let (path, name, text) = match source {
+        Source::Text(text) => (None, "--legacy".to_owned(), text.clone()),
+        Source::File(path) => {
+            let name = path.display().to_string();
+            let bytes = tokio::fs::read(path).await.with_context(|| {
+                format!("cannot read `{name}`; write one, or serve without by --legacy URL")
+            })?;
+            let text = rules::decode(&bytes).map_err(|p| BadRules(p.render(&name)))?;
+            (Some(path.clone()), name, text.to_owned())
+        }
+    };
+    let loaded = rules::load(&name, &text).map_err(|problems| {
+        let all: Vec<_> = problems.iter().map(|p| p.render(&name)).collect();
+        BadRules(all.join("\n"))
+    })?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{}", warning.render(&name));
+    }
+    Ok((path, loaded))
+}
+
+fn overridden(mut startup: Startup, settings: &Settings) -> Startup {
+    if let Some(address) = settings.listen {
+        startup.listen = vec![rules::Listen::at(address)];
+    }
+    if let Some(address) = settings.admin {
+        startup.admin.address = address;
+    }
+    if let Some(url) = &settings.store {
+        startup.store = rules::StoreUrl(url.clone());
+    }
+    startup.threads = settings.threads.or(startup.threads);
+    startup
+}
+
+fn read_tokens(startup: &Startup, base: &Path) -> anyhow::Result<Vec<Token>> {
+    let read = |conf: &rules::TokenConf| {
+        let path = base.join(&conf.file);
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("cannot read the token `{}`", path.display()))?;
+        let role = match conf.role {
+            rules::TokenRole::Viewer => admin::Role::Viewer,
+            rules::TokenRole::Operator => admin::Role::Operator,
+        };
+        Token::new(&conf.name, role, text.trim()).with_context(|| {
+            format!(
+                "the token in `{}` is too short; use 16 characters or more",
+                path.display()
+            )
+        })
+    };
+    startup.admin.tokens.iter().map(read).collect()
+}
+
+/// Returns the folder that holds the store, where the token and the key go too.
+fn home_of(store: &str, base: &Path) -> PathBuf {
+    let path = store.strip_prefix("sqlite:").map(Path::new);
+    let folder = path.and_then(Path::parent).map(PathBuf::from);
+    folder.unwrap_or_else(|| base.to_owned())
+}
+
+/// Reads the key of the tokens that stand for secrets, or makes one that only its owner can read.
+fn secret_key(path: &Path) -> anyhow::Result<[u8; 32]> {
+    let fail = || format!("cannot use the key `{}`", path.display());
+    match std::fs::read(path) {
+        Ok(bytes) => bytes.try_into().map_err(|_| {
+            let path = path.display();
+            anyhow::anyhow!(
+                "the key `{path}` is damaged; remove it, and old samples lose their link"
+            )
+        }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let mut key = [0; 32];
+            getrandom::fill(&mut key).context("the system gives no random bytes")?;
+            let mut file = std::fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(path)
+                .with_context(fail)?;
+            file.write_all(&key).with_context(fail)?;
+            file.sync_all().with_context(fail)?;
+            Ok(key)
+        }
+        Err(error) => Err(error).with_context(fail),
+    }
+}
+
+async fn bind_admin(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address} for the admin side"))
+}
+
+fn admin_parts(
+    startup: &Startup,
+    data: &[SocketAddr],
+    admin: SocketAddr,
+    tokens: (Vec<Token>, &str),
+    ends: &Ends,
+    library: Library,
+    metrics: admin::Gather,
+) -> anyhow::Result<admin::Parts> {
+    let (mut tokens, own) = tokens;
+    tokens.extend(Token::new("local", admin::Role::Operator, own));
+    let auth = Auth::new(admin, &startup.admin.hosts, tokens)?;
+    let data = data
+        .first()
+        .map_or_else(String::new, |a| format!("http://{a}"));
+    Ok(admin::Parts {
+        board: ends.board.clone(),
+        shelf: Shelf::Library(library),
+        events: ends.events.clone(),
+        metrics,
+        auth,
+        data,
+        admin: format!("http://{admin}"),
+    })
+}
+
+/// Returns what writes the metrics: everything that is read when asked is brought up to date first.
+fn gatherer(
+    metrics: &Metrics,
+    ends: &Ends,
+    shadow: Shadow,
+    open: impl Fn() -> usize + Send + Sync + 'static,
+) -> admin::Gather {
+    let (metrics, tables) = (metrics.clone(), ends.tables.clone());
+    Arc::new(move || {
+        let set = |name: &str, value: usize| {
+            let value = u32::try_from(value).unwrap_or(u32::MAX);
+            metrics.gauge(name, &[]).set(f64::from(value));
+        };
+        let table = tables.pin();
+        table.export();
+        let (waiting, capacity) = shadow.queue();
+        set("supplant_shadow_queue_length", waiting);
+        set("supplant_shadow_queue_capacity", capacity);
+        let inflight = usize::try_from(table.shared().inflight()).unwrap_or(0);
+        set("supplant_shadow_inflight", inflight);
+        set("supplant_shadow_buffered_bytes", shadow.memory().held());
+        set(
+            "supplant_shadow_buffered_limit_bytes",
+            shadow.memory().limit(),
+        );
+        set("supplant_open_connections", open());
+        metrics.gather()
+    })
+}
+
+fn write_log(log: &AccessLog) -> anyhow::Result<Option<std::thread::JoinHandle<()>>> {
+    let log = log.clone();
+    let named = std::thread::Builder::new().name("access-log".into());
+    let thread = named
+        .spawn(move || log.write_all(std::io::stdout()))
+        .context("cannot start the writer of the access log")?;
+    Ok(Some(thread))
+}
+
+fn node_name() -> String {
+    let name = rustix::system::uname();
+    name.nodename().to_string_lossy().into_owned()
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}

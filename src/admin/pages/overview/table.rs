@@ -236,10 +236,8 @@ fn latency(slice: &SliceView) -> Markup {
     let pair = |quantiles: Option<&view::QuantilesView>| {
         quantiles.and_then(|q| {
             let p50 = q.p50.map(text::seconds)?;
-            Some(match q.p99 {
-                Some(p99) => format!("{p50} / {}", text::seconds(p99)),
-                None => p50,
-            })
+            let p99 = q.p99.map_or(text::DASH.to_owned(), text::seconds);
+            Some(format!("{p50} / {p99}"))
         })
     };
     let (legacy, candidate) = (

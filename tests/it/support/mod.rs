@@ -5,7 +5,6 @@ mod client;
 mod origin;
 mod proxy;
 
-pub(crate) use client::Answer;
 pub(crate) use client::Client;
 pub(crate) use origin::Origin;
 pub(crate) use origin::Reply;

@@ -4,6 +4,7 @@ use super::answer;
 use super::answer::Refusal;
 use super::body::Body;
 use super::body::IdleTimer;
+use super::connection::State;
 use super::ending::Ending;
 use super::ending::Watch;
 use super::stack::Answering;
@@ -87,6 +88,7 @@ pub(super) struct Proxy {
     pub(super) client: Client,
     /// How long a client's body may stand still.
     pub(super) body_idle: Duration,
+    pub(super) connection: Rc<State>,
 }
 
 impl tower::Service<Request<Incoming>> for Proxy {
@@ -114,6 +116,7 @@ struct Asking {
 impl Proxy {
     async fn answer(&self, mut request: Request<Incoming>) -> Response<Body> {
         let arrived = Instant::now();
+        let busy = self.connection.busy();
         let table = self.thread.tables.pin();
         let upgrade =
             head::wants_upgrade(request.headers()).then(|| hyper::upgrade::on(&mut request));
@@ -131,21 +134,20 @@ impl Proxy {
         if self.is_too_large(&parts.headers) {
             return self.refuse(&lane, Refusal::Body);
         }
-        let (open, watched) = self.count(&lane, &decision, &parts, arrived);
+        let (open, watched) = Self::count(&lane, &decision, &parts, arrived);
         let id = PairId(chance);
         let record = self.record(&lane, &decision, &parts, id, open.is_some());
         let side = decision.primary;
         let method = parts.method.clone();
         let thread = Rc::clone(&self.thread);
-        let mut ending =
-            Ending::new(thread, lane, id, side, method, arrived, open, None, record);
+        let mut ending = Ending::new(thread, lane, id, side, method, arrived, open, busy, record);
         let asking = Asking {
             parts,
             body,
             upgrade,
         };
         match self.forward(&mut ending, asking, &decision, watched).await {
-            Ok(answer) => self.relay(ending, answer),
+            Ok(answer) => Self::relay(ending, answer),
             Err(kind) => {
                 let response = answer::failed(kind);
                 ending.failed(kind);
@@ -178,7 +180,6 @@ impl Proxy {
     /// Counts the request, and returns whether it is watched: its outcome is open, or legacy is to
     /// be asked again for its own sake.
     fn count(
-        &self,
         lane: &Arc<Lane>,
         decision: &Decision,
         parts: &Parts,
@@ -316,8 +317,8 @@ impl Proxy {
                 if informed.status() == StatusCode::CONTINUE
                     && let Some(accept) = accept.take()
                 {
-                    // The body is gone when nobody waits for it any more.
-                    drop(accept.send(()));
+                    // An error means that nobody waits for it any more.
+                    let _sent = accept.send(());
                 }
             });
         }
@@ -325,7 +326,7 @@ impl Proxy {
     }
 
     /// Turns a side's answer into the client's.
-    fn relay(&self, mut ending: Ending, answered: Answered) -> Response<Body> {
+    fn relay(mut ending: Ending, answered: Answered) -> Response<Body> {
         let Answered {
             sent,
             upgrade,

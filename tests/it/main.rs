@@ -1,5 +1,17 @@
 //! The integration tests: features and edges, over loopback, against the whole product.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that meets the unexpected is to fail"
+)]
+#![expect(clippy::float_cmp, reason = "counts are read back as floats")]
+#![expect(
+    clippy::format_push_string,
+    clippy::format_collect,
+    reason = "small texts, read often"
+)]
+#![expect(clippy::disallowed_methods, reason = "tests measure time by the wall")]
+
 mod faults;
 mod house;
 mod mirror;

@@ -5,7 +5,6 @@ mod client;
 mod origin;
 mod proxy;
 
-pub(crate) use client::Answer;
 pub(crate) use client::Client;
 pub(crate) use origin::Origin;
 pub(crate) use origin::Reply;
@@ -25,7 +24,10 @@ pub(crate) fn eventually(what: &str, mut true_now: impl FnMut() -> bool) {
 }
 
 /// Sleeps for so many milliseconds.
-#[expect(clippy::disallowed_methods, reason = "tests run on threads of their own")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests run on threads of their own"
+)]
 pub(crate) fn pause(millis: u64) {
     std::thread::sleep(Duration::from_millis(millis));
 }

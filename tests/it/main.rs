@@ -3,6 +3,7 @@
 mod faults;
 mod house;
 mod mirror;
+mod noise;
 mod reload;
 mod routing;
 mod support;

@@ -1,5 +1,7 @@
 //! The integration tests: features and edges, over loopback, against the whole product.
 
+mod cli;
+mod documents;
 mod faults;
 mod house;
 mod mirror;

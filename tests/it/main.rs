@@ -8,6 +8,7 @@ mod mirror;
 mod noise;
 mod reload;
 mod routing;
+mod soup;
 mod support;
 mod takeback;
 mod wire;

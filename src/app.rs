@@ -152,7 +152,15 @@ pub async fn start(settings: Settings) -> anyhow::Result<Running> {
     let data = plane.addresses().to_vec();
     let admin = listener.local_addr()?;
     let gather = gatherer(&metrics, &ends, shadow, plane.open_connections());
-    let parts = admin_parts(&startup, &data, admin, (tokens, &token), &ends, library, gather)?;
+    let parts = admin_parts(
+        &startup,
+        &data,
+        admin,
+        (tokens, &token),
+        &ends,
+        library,
+        gather,
+    )?;
     let stopping = tasks.stopping();
     tasks.spawn(async move {
         if let Err(error) = admin::serve(listener, parts, stopping).await {
@@ -288,7 +296,10 @@ fn read_tokens(startup: &Startup, base: &Path) -> anyhow::Result<Vec<Token>> {
             rules::TokenRole::Operator => admin::Role::Operator,
         };
         Token::new(&conf.name, role, text.trim()).with_context(|| {
-            format!("the token in `{}` is too short; use 16 characters or more", path.display())
+            format!(
+                "the token in `{}` is too short; use 16 characters or more",
+                path.display()
+            )
         })
     };
     startup.admin.tokens.iter().map(read).collect()
@@ -307,7 +318,9 @@ fn secret_key(path: &Path) -> anyhow::Result<[u8; 32]> {
     match std::fs::read(path) {
         Ok(bytes) => bytes.try_into().map_err(|_| {
             let path = path.display();
-            anyhow::anyhow!("the key `{path}` is damaged; remove it, and old samples lose their link")
+            anyhow::anyhow!(
+                "the key `{path}` is damaged; remove it, and old samples lose their link"
+            )
         }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let mut key = [0; 32];
@@ -344,7 +357,9 @@ fn admin_parts(
     let (mut tokens, own) = tokens;
     tokens.extend(Token::new("local", admin::Role::Operator, own));
     let auth = Auth::new(admin, &startup.admin.hosts, tokens)?;
-    let data = data.first().map_or_else(String::new, |a| format!("http://{a}"));
+    let data = data
+        .first()
+        .map_or_else(String::new, |a| format!("http://{a}"));
     Ok(admin::Parts {
         board: ends.board.clone(),
         shelf: Shelf::Library(library),
@@ -377,7 +392,10 @@ fn gatherer(
         let inflight = usize::try_from(table.shared().inflight()).unwrap_or(0);
         set("supplant_shadow_inflight", inflight);
         set("supplant_shadow_buffered_bytes", shadow.memory().held());
-        set("supplant_shadow_buffered_limit_bytes", shadow.memory().limit());
+        set(
+            "supplant_shadow_buffered_limit_bytes",
+            shadow.memory().limit(),
+        );
         set("supplant_open_connections", open());
         metrics.gather()
     })

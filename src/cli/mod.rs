@@ -12,7 +12,12 @@ use clap::Subcommand;
 /// A strangler-fig routing proxy: moves traffic from a legacy application to its replacement slice
 /// by slice, compares both answers, and shows when a slice is safe to shift.
 #[derive(Debug, Parser)]
-#[command(name = "supplant", version, arg_required_else_help = true)]
+#[command(
+    name = "supplant",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

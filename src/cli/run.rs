@@ -23,7 +23,12 @@ Examples:
   supplant run --config /etc/supplant/routes.yaml --access-log off")]
 pub(super) struct Args {
     /// The rules.
-    #[arg(long, value_name = "FILE", env = "SUPPLANT_CONFIG", conflicts_with = "legacy")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "SUPPLANT_CONFIG",
+        conflicts_with = "legacy"
+    )]
     config: Option<PathBuf>,
     /// Serve without a file: everything goes to this URL.
     #[arg(long, value_name = "URL")]

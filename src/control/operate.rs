@@ -5,6 +5,7 @@ use super::act::Done;
 use super::act::Refused;
 use super::act::Target;
 use super::compose;
+use super::compose::Since;
 use super::holds::Holds;
 use super::holds::Moved;
 use super::run::Control;
@@ -13,12 +14,14 @@ use super::run::answer;
 use super::tick::Deployed;
 use crate::clock;
 use crate::model::SliceId;
+use crate::model::UnixMillis;
 use crate::rules::Ceiling;
 use crate::rules::Ceilings;
 use crate::rules::Snapshot;
 use crate::store::ChangeKind;
 use crate::store::Report;
 use crate::table;
+use std::collections::BTreeMap;
 use tokio::sync::oneshot;
 
 impl Control {
@@ -181,9 +184,24 @@ impl Control {
         answer(promise.reply, done);
     }
 
+    /// Publishes the table anew when the sample of a slice in `cutover` has fallen by a day.
+    pub(super) fn age(&mut self) {
+        let now = clock::now();
+        let oldest = self.since.values().map(|since| days(since, now)).collect();
+        if self.aged != oldest {
+            self.aged = oldest;
+            self.publish("time", "supplant");
+        }
+    }
+
     /// Binds the rules with what holds them down, and puts the table in force.
     pub(super) fn publish(&mut self, reason: &str, actor: &str) {
-        let held = self.rules.held(&ceilings(&self.rules, &self.holds));
+        let held = self.rules.held(&ceilings(
+            &self.rules,
+            &self.holds,
+            &self.since,
+            clock::now(),
+        ));
         let previous = self.publisher.current();
         self.publisher
             .publish(table::bind(held, Some(&previous), &self.metrics));
@@ -207,12 +225,18 @@ impl Control {
     }
 }
 
-pub(super) fn ceilings(rules: &Snapshot, holds: &Holds) -> Ceilings {
+pub(super) fn ceilings(
+    rules: &Snapshot,
+    holds: &Holds,
+    since: &BTreeMap<SliceId, Since>,
+    now: UnixMillis,
+) -> Ceilings {
     let slices = rules.slices().iter().map(|slice| {
         let hold = holds.hold(&slice.id);
         let ceiling = Ceiling {
             position: hold.ceiling,
             killed: hold.killed,
+            days: since.get(&slice.id).map_or(0, |since| days(since, now)),
         };
         (slice.id.clone(), ceiling)
     });
@@ -220,6 +244,11 @@ pub(super) fn ceilings(rules: &Snapshot, holds: &Holds) -> Ceilings {
         all_killed: holds.all_killed(),
         slices: slices.collect(),
     }
+}
+
+/// Returns how many whole days a slice has stood where it stands, as far as this process knows.
+pub(super) fn days(since: &Since, now: UnixMillis) -> u32 {
+    u32::try_from(now.since(since.at).as_secs() / 86_400).unwrap_or(u32::MAX)
 }
 
 fn with_reason(moved: Moved, reason: Option<&str>) -> Moved {

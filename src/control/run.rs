@@ -128,6 +128,8 @@ pub struct Control {
     pub(super) state: RulesBoard,
     pub(super) holds: Holds,
     pub(super) since: BTreeMap<SliceId, Since>,
+    /// The ages in days, by slice, that the table was last published with.
+    pub(super) aged: Vec<u32>,
     pub(super) publisher: Publisher,
     pub(super) board: BoardPublisher,
     pub(super) ends: Ends,
@@ -187,7 +189,7 @@ impl Control {
         if holds.reconcile(|id| rules.ix(id).is_some(), now) {
             keeper.put(holds.wanted().clone());
         }
-        let held = rules.held(&operate::ceilings(&rules, &holds));
+        let held = rules.held(&operate::ceilings(&rules, &holds, &BTreeMap::new(), now));
         let (publisher, tables) = table::channel(table::bind(held, None, &metrics));
         let state = first_state(path.as_ref(), &rules, first.warnings, now);
         let ticker = Ticker::new(Deltas::new(0), writer.clone(), saved);
@@ -208,6 +210,7 @@ impl Control {
             rules,
             state,
             holds,
+            aged: vec![0; since.len()],
             since,
             publisher,
             board,
@@ -301,6 +304,7 @@ impl Control {
                     self.judged(&reading, outcome, asks.as_ref());
                 }
                 Heard::Beat => {
+                    self.age();
                     if beating.is_none() {
                         beating = self.beat();
                     }

@@ -33,7 +33,10 @@ impl Refusal {
 
     pub(super) fn response(self) -> Response<Body> {
         let (status, text) = match self {
-            Self::Path => (StatusCode::BAD_REQUEST, "bad request: the path is ambiguous\n"),
+            Self::Path => (
+                StatusCode::BAD_REQUEST,
+                "bad request: the path is ambiguous\n",
+            ),
             Self::Connect => (
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method not allowed: CONNECT\n",

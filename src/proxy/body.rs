@@ -150,7 +150,9 @@ impl IdleTimer {
             .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
         while timer.as_mut().poll(cx).is_ready() {
             match self.moved.take() {
-                Some(moved) if moved + limit > Instant::now() => timer.as_mut().reset(moved + limit),
+                Some(moved) if moved + limit > Instant::now() => {
+                    timer.as_mut().reset(moved + limit)
+                }
                 _ => return true,
             }
         }

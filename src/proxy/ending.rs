@@ -3,6 +3,7 @@
 //! An [`Ending`] lives as long as its answer. Dropping it before it was told how the answer ended
 //! means that the client left.
 
+use super::connection::Busy;
 use super::service::Thread;
 use crate::compare::Answer;
 use crate::compare::CapturedBody;
@@ -73,6 +74,7 @@ pub(super) struct Ending {
     pub(super) watch: Option<Box<Watch>>,
     pub(super) record: Option<Box<Record>>,
     pub(super) upload: Option<Progress>,
+    _busy: Busy,
     status: u16,
     bytes: u64,
     sent_at: Option<Instant>,
@@ -82,7 +84,10 @@ pub(super) struct Ending {
 }
 
 impl Ending {
-    #[expect(clippy::too_many_arguments, reason = "made in one place, from what the head decided")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "made in one place, from what the head decided"
+    )]
     pub(super) fn new(
         thread: Rc<Thread>,
         lane: Arc<Lane>,
@@ -91,7 +96,7 @@ impl Ending {
         method: Method,
         arrived: Instant,
         open: Option<Open>,
-        watch: Option<Box<Watch>>,
+        busy: Busy,
         record: Option<Box<Record>>,
     ) -> Self {
         lane.backend(side).add_active(1);
@@ -103,8 +108,9 @@ impl Ending {
             method,
             arrived,
             open,
-            watch,
+            watch: None,
             record,
+            _busy: busy,
             upload: None,
             status: 0,
             bytes: 0,
@@ -244,7 +250,10 @@ impl Ending {
         let mut holds = vec![held];
         let asked = match watch.body {
             None => Bytes::new(),
-            Some(tee) => match Rc::try_unwrap(tee).ok().and_then(|t| t.into_inner().finish(true)) {
+            Some(tee) => match Rc::try_unwrap(tee)
+                .ok()
+                .and_then(|t| t.into_inner().finish(true))
+            {
                 Some((CapturedBody::Whole(bytes), held)) => {
                     holds.push(held);
                     bytes

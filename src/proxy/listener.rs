@@ -1,5 +1,8 @@
 //! Binds, accepts within bounds, serves, drains.
 
+use super::connection::Connections;
+use super::connection::Serving;
+use super::connection::State;
 use super::plane::Phase;
 use super::service::Proxy;
 use super::service::Thread;
@@ -9,13 +12,11 @@ use crate::upstream::Stream;
 use crate::upstream::head::Client;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
-use hyper_util::rt::TokioTimer;
 use prometheus::IntCounter;
 use socket2::Domain;
 use socket2::Protocol;
 use socket2::Socket;
 use socket2::Type;
-use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -117,8 +118,8 @@ pub(super) struct Server {
     pub(super) loads: Arc<Loads>,
     pub(super) phase: watch::Receiver<Phase>,
     pub(super) panics: IntCounter,
-    /// Connections of this thread that are open.
-    pub(super) open: Rc<Cell<usize>>,
+    /// Connections of this thread.
+    pub(super) connections: Rc<Connections>,
 }
 
 impl Server {
@@ -170,7 +171,9 @@ impl Server {
                 };
                 match self.loads.hand_over[place].try_send(accepted) {
                     Ok(()) => {}
-                    Err(mpsc::error::TrySendError::Full(a) | mpsc::error::TrySendError::Closed(a)) => {
+                    Err(
+                        mpsc::error::TrySendError::Full(a) | mpsc::error::TrySendError::Closed(a),
+                    ) => {
                         self.adopt(a);
                     }
                 }
@@ -192,6 +195,7 @@ impl Server {
             tracing::debug!(%error, "a client left at once");
             return;
         }
+        let state = Rc::new(State::new(listen.idle));
         let proxy = Proxy {
             thread: Rc::clone(&self.thread),
             client: Client {
@@ -199,36 +203,22 @@ impl Server {
                 port: listen.address.port(),
             },
             body_idle: listen.body,
+            connection: Rc::clone(&state),
         };
         let service = Hyper(CatchPanic::new(proxy, self.panics.clone()));
         let counted = Counted::new(self);
-        let mut phase = self.phase.clone();
-        let connection = http1::Builder::new()
+        let serving = http1::Builder::new()
             .preserve_header_case(true)
             .auto_date_header(false)
             .max_headers(100)
             .max_header_size(64 * 1024)
-            .timer(TokioTimer::new())
-            .header_read_timeout(listen.idle)
+            .header_read_timeout(None)
             .serve_connection(TokioIo::new(Stream::Tcp(stream)), service)
             .with_upgrades();
+        self.connections.add(&state);
         tokio::task::spawn_local(async move {
             let _counted = counted;
-            tokio::pin!(connection);
-            // The connection is polled on after the drain began; waiting for the drain may be
-            // cancelled.
-            let ended = tokio::select! {
-                ended = connection.as_mut() => Some(ended),
-                _ = phase.wait_for(|phase| *phase != Phase::Serving) => None,
-            };
-            let ended = match ended {
-                Some(ended) => ended,
-                None => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
-            if let Err(error) = ended {
+            if let Err(error) = Serving::new(serving, state).await {
                 tracing::trace!(%error, "a client's connection ended");
             }
         });
@@ -239,18 +229,15 @@ impl Server {
 struct Counted {
     loads: Arc<Loads>,
     number: usize,
-    open: Rc<Cell<usize>>,
 }
 
 impl Counted {
     fn new(server: &Server) -> Self {
         let number = server.thread.number;
         server.loads.open[number].fetch_add(1, Relaxed);
-        server.open.set(server.open.get() + 1);
         Self {
             loads: Arc::clone(&server.loads),
             number,
-            open: Rc::clone(&server.open),
         }
     }
 }
@@ -258,7 +245,6 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.loads.open[self.number].fetch_sub(1, Relaxed);
-        self.open.set(self.open.get() - 1);
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod answer;
 mod body;
+mod connection;
 mod ending;
 mod listener;
 mod plane;

@@ -1,5 +1,6 @@
 //! The data-plane threads: started, told to drain, awaited.
 
+use super::connection::Connections;
 use super::listener;
 use super::listener::Accepted;
 use super::listener::Listen;
@@ -12,7 +13,6 @@ use crate::table::Reader;
 use crate::telemetry::AccessLog;
 use crate::telemetry::Metrics;
 use crate::upstream::Pool;
-use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -218,7 +218,7 @@ impl Start {
             loads: self.loads,
             phase: self.phase.clone(),
             panics,
-            open: Rc::new(Cell::new(0)),
+            connections: Rc::new(Connections::default()),
         };
         for (socket, listen) in listeners {
             match TcpListener::from_std(socket) {
@@ -229,13 +229,24 @@ impl Start {
             }
         }
         let mut phase = self.phase;
+        let mut draining = false;
         let mut sweep = tokio::time::interval(Duration::from_secs(1));
         loop {
             // Each branch may be cancelled: receiving, ticking and waiting lose nothing.
             tokio::select! {
                 Some(accepted) = adopted.recv() => server.adopt(accepted),
-                now = sweep.tick() => thread.pool.sweep(now),
-                _ = phase.wait_for(|phase| *phase == Phase::Ended) => break,
+                now = sweep.tick() => {
+                    thread.pool.sweep(now);
+                    server.connections.sweep(now);
+                }
+                _ = phase.changed() => match *phase.borrow_and_update() {
+                    Phase::Serving => {}
+                    Phase::Draining => draining = true,
+                    Phase::Ended => break,
+                },
+            }
+            if draining {
+                server.connections.close();
             }
         }
     }

@@ -4,6 +4,7 @@ use super::answer;
 use super::answer::Refusal;
 use super::body::Body;
 use super::body::IdleTimer;
+use super::connection::State;
 use super::ending::Ending;
 use super::ending::Watch;
 use super::stack::Answering;
@@ -87,6 +88,7 @@ pub(super) struct Proxy {
     pub(super) client: Client,
     /// How long a client's body may stand still.
     pub(super) body_idle: Duration,
+    pub(super) connection: Rc<State>,
 }
 
 impl tower::Service<Request<Incoming>> for Proxy {
@@ -114,6 +116,7 @@ struct Asking {
 impl Proxy {
     async fn answer(&self, mut request: Request<Incoming>) -> Response<Body> {
         let arrived = Instant::now();
+        let busy = self.connection.busy();
         let table = self.thread.tables.pin();
         let upgrade =
             head::wants_upgrade(request.headers()).then(|| hyper::upgrade::on(&mut request));
@@ -137,8 +140,7 @@ impl Proxy {
         let side = decision.primary;
         let method = parts.method.clone();
         let thread = Rc::clone(&self.thread);
-        let mut ending =
-            Ending::new(thread, lane, id, side, method, arrived, open, None, record);
+        let mut ending = Ending::new(thread, lane, id, side, method, arrived, open, busy, record);
         let asking = Asking {
             parts,
             body,
@@ -316,8 +318,8 @@ impl Proxy {
                 if informed.status() == StatusCode::CONTINUE
                     && let Some(accept) = accept.take()
                 {
-                    // The body is gone when nobody waits for it any more.
-                    drop(accept.send(()));
+                    // An error means that nobody waits for it any more.
+                    let _sent = accept.send(());
                 }
             });
         }

@@ -33,7 +33,12 @@ impl<S> CatchPanic<S> {
 
 impl<S> Service<Request<Incoming>> for CatchPanic<S>
 where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future = Answering>,
+    S: Service<
+            Request<Incoming>,
+            Response = Response<Body>,
+            Error = Infallible,
+            Future = Answering,
+        >,
 {
     type Response = Response<Body>;
     type Error = Infallible;

@@ -50,6 +50,7 @@ pub(super) struct Rules {
 struct Force {
     position: Position,
     killed: bool,
+    days: u32,
 }
 
 /// What guards and operators hold down.
@@ -68,6 +69,8 @@ pub struct Ceiling {
     pub position: Option<Position>,
     /// All of it goes to legacy.
     pub killed: bool,
+    /// How many whole days it has stood where it stands, for the falling sample of `cutover`.
+    pub days: u32,
 }
 
 impl Snapshot {
@@ -78,6 +81,7 @@ impl Snapshot {
             .map(|s| Force {
                 position: s.declared,
                 killed: false,
+                days: 0,
             })
             .collect();
         Self {
@@ -146,11 +150,16 @@ impl Snapshot {
 
     /// Returns the share of requests that is mirrored at the position in force.
     ///
-    /// In `cutover` it is at most 10 %: legacy is asked to watch for drift only.
+    /// In `cutover` legacy is asked to watch for drift only: at most 10 %, half of it after each
+    /// day, down to 1 %.
     pub fn sample(&self, ix: SliceIx) -> Share {
         let declared = self.slice(ix).map_or(Share::NONE, |s| s.shadow.sample);
         match self.position(ix).stage() {
-            Stage::Cutover => declared.min(Share::new(1_000).unwrap_or(Share::NONE)),
+            Stage::Cutover => {
+                let days = self.force.get(ix.get()).map_or(0, |f| f.days);
+                let watch = (1_000 >> days.min(8)).max(100);
+                declared.min(Share::new(watch).unwrap_or(Share::NONE))
+            }
             _ => declared,
         }
     }
@@ -169,6 +178,7 @@ impl Snapshot {
                         .position
                         .map_or(slice.declared, |c| c.min(slice.declared)),
                     killed: ceiling.killed,
+                    days: ceiling.days,
                 }
             })
             .collect();

@@ -34,7 +34,7 @@ pub(super) struct Called {
     pub(super) took: Duration,
     /// Whether it came on a connection that had been used before.
     pub(super) warm: bool,
-    pub(super) held: Held,
+    _held: Held,
 }
 
 /// Why there is none.
@@ -171,7 +171,7 @@ async fn capture(
         first_byte: sent.head_at.duration_since(sent.sent_at),
         took,
         warm: sent.connect.is_zero(),
-        held,
+        _held: held,
     })
 }
 

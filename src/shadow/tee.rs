@@ -128,7 +128,13 @@ mod tests {
     #[test]
     fn over_the_limit_only_the_length_is_kept() {
         let over = tee(4, 100, &[b"abc", b"de", b"fgh"]);
-        assert!(matches!(over, Some(CapturedBody::TooLarge { len: 8, complete: true })));
+        assert!(matches!(
+            over,
+            Some(CapturedBody::TooLarge {
+                len: 8,
+                complete: true
+            })
+        ));
     }
 
     #[test]

@@ -317,7 +317,10 @@ impl Worker {
     ) {
         let keys: Vec<FieldKey> = differences.iter().map(|d| d.key.clone()).collect();
         let (slice, chance) = (job.lane.id().as_str(), job.id.0);
-        if self.picker.picks(slice, &plan.endpoint, status, &keys, chance) {
+        if self
+            .picker
+            .picks(slice, &plan.endpoint, status, &keys, chance)
+        {
             let example = example(job, &plan.endpoint, other, differences, &self.key);
             // A full queue is counted by the writer; the pair itself was counted already.
             self.writer.offer(Write::Example(Box::new(example)));
@@ -390,9 +393,8 @@ impl Worker {
             return;
         }
         job.lane.tally().control(ControlEnd::Latency);
-        let micros = |called: &Called| {
-            u64::try_from(called.first_byte.as_micros()).unwrap_or(u64::MAX)
-        };
+        let micros =
+            |called: &Called| u64::try_from(called.first_byte.as_micros()).unwrap_or(u64::MAX);
         let seen = LatencySeen {
             at: job.at,
             endpoint: Arc::clone(&plan.endpoint),

@@ -124,7 +124,12 @@ impl Shared {
         }
         for (i, end) in ControlEnd::ALL.iter().enumerate() {
             let name = "supplant_control_pairs_total";
-            raise(name, &[label, end.as_str()], before.controls[i], now.controls[i]);
+            raise(
+                name,
+                &[label, end.as_str()],
+                before.controls[i],
+                now.controls[i],
+            );
         }
         let name = "supplant_retired_hits_total";
         raise(name, &[label], was.retired_hits, is.retired_hits);
@@ -194,7 +199,8 @@ impl Table {
 
     fn export_migrated(&self) {
         let served = self.lanes.iter().map(|lane| lane.tally().served_by());
-        let [legacy, candidate] = served.fold([0, 0], |sum, one| [sum[0] + one[0], sum[1] + one[1]]);
+        let [legacy, candidate] =
+            served.fold([0, 0], |sum, one| [sum[0] + one[0], sum[1] + one[1]]);
         if legacy + candidate > 0 {
             let ratio = super::lane::ratio(candidate, legacy + candidate);
             let name = "supplant_migrated_traffic_ratio";

@@ -289,7 +289,9 @@ impl Lane {
     pub fn served(&self, side: Side) -> Option<Served> {
         let mut counts: Vec<(f64, u64)> = Vec::new();
         for slot in &self.state.durations[side as usize] {
-            let Some(histogram) = slot.get() else { continue };
+            let Some(histogram) = slot.get() else {
+                continue;
+            };
             let metric = histogram.metric();
             for (i, bucket) in metric.get_histogram().get_bucket().iter().enumerate() {
                 if counts.len() <= i {

@@ -30,7 +30,12 @@ use std::sync::Arc;
 /// Makes the two ends of the table.
 pub fn channel(first: Table) -> (Publisher, Reader) {
     let cell = Arc::new(ArcSwap::from_pointee(first));
-    (Publisher { cell: Arc::clone(&cell) }, Reader { cell })
+    (
+        Publisher {
+            cell: Arc::clone(&cell),
+        },
+        Reader { cell },
+    )
 }
 
 /// The one write half: it cannot be cloned, and the control loop owns it.

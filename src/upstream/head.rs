@@ -90,6 +90,12 @@ fn request_fields(parts: &Parts, client: Client, role: Role) -> HeaderMap {
         if !is_identity(name) && nominated.has(name) {
             continue;
         }
+        if *name == header::COOKIE && carries_session(value) {
+            if let Some(rest) = without_session(value) {
+                out.append(name, rest);
+            }
+            continue;
+        }
         out.append(name, value.clone());
     }
     if out.contains_key(header::TE) {
@@ -112,6 +118,29 @@ fn request_fields(parts: &Parts, client: Client, role: Role) -> HeaderMap {
         out.insert(ROLE, HeaderValue::from_static(role.as_str()));
     }
     out
+}
+
+/// How the cookies of the dashboard's sessions begin. Cookies know no ports, so a browser sends them
+/// to the data listener of the same host as well, where no application may see them.
+pub const SESSION: &str = "supplant_session_";
+
+fn carries_session(cookies: &HeaderValue) -> bool {
+    let mut windows = cookies.as_bytes().windows(SESSION.len());
+    windows.any(|window| window == SESSION.as_bytes())
+}
+
+fn without_session(cookies: &HeaderValue) -> Option<HeaderValue> {
+    let bytes = cookies.as_bytes();
+    let kept: Vec<&[u8]> = bytes
+        .split(|byte| *byte == b';')
+        .filter(|pair| !pair.trim_ascii_start().starts_with(SESSION.as_bytes()))
+        .collect();
+    let joined = kept.join(&b';');
+    let trimmed = joined.trim_ascii();
+    if trimmed.is_empty() {
+        return None;
+    }
+    HeaderValue::from_bytes(trimmed).ok()
 }
 
 fn add_forwarding(out: &mut HeaderMap, client: Client) {
@@ -145,9 +174,27 @@ pub fn response_fields(headers: HeaderMap) -> HeaderMap {
     if !headers.keys().any(is_hop_by_hop) {
         return headers;
     }
-    let nominated = Nominated::of(&headers);
+    if Nominated::of(&headers).0.is_some() {
+        return without_nominated(&headers);
+    }
     let mut out = HeaderMap::with_capacity(headers.len());
-    for (name, value) in &headers {
+    // An owned map names a field once and then gives its further values without a name.
+    let mut last = None;
+    for (name, value) in headers {
+        if name.is_some() {
+            last = name.filter(|name| !is_hop_by_hop(name));
+        }
+        if let Some(name) = &last {
+            out.append(name, value);
+        }
+    }
+    out
+}
+
+fn without_nominated(headers: &HeaderMap) -> HeaderMap {
+    let nominated = Nominated::of(headers);
+    let mut out = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers {
         let framing = *name == header::CONTENT_LENGTH;
         if !is_hop_by_hop(name) && (framing || !nominated.has(name)) {
             out.append(name, value.clone());
@@ -236,7 +283,10 @@ mod tests {
             builder = builder.header(*name, *value);
         }
         let (parts, ()) = builder.body(()).unwrap().into_parts();
-        request(&parts, CLIENT, Role::Served, ()).into_parts().0.headers
+        request(&parts, CLIENT, Role::Served, ())
+            .into_parts()
+            .0
+            .headers
     }
 
     #[test]
@@ -251,7 +301,12 @@ mod tests {
             ("x-kept", "2"),
         ]);
         let names: Vec<_> = out.keys().map(HeaderName::as_str).collect();
-        let ours = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-port", "via"];
+        let ours = [
+            "x-forwarded-for",
+            "x-forwarded-proto",
+            "x-forwarded-port",
+            "via",
+        ];
         assert_eq!(names, [&["x-kept"][..], &ours[..]].concat());
     }
 
@@ -279,6 +334,16 @@ mod tests {
         assert_eq!(out["x-forwarded-for"], "192.0.2.7");
         assert_eq!(out["x-forwarded-host"], "a.example");
         assert!(!out.contains_key("forwarded") && !out.contains_key("x-forwarded-user"));
+    }
+
+    #[test]
+    fn sessions_of_the_dashboard_never_reach_an_application() {
+        let out = forwarded(&[("cookie", "a=1; supplant_session_9900=secret; b=2")]);
+        assert_eq!(out["cookie"], "a=1; b=2");
+        let out = forwarded(&[("cookie", "supplant_session_9900=secret")]);
+        assert!(!out.contains_key("cookie"));
+        let out = forwarded(&[("cookie", "a=x supplant_session_ y")]);
+        assert_eq!(out["cookie"], "a=x supplant_session_ y");
     }
 
     #[test]

@@ -103,7 +103,12 @@ fn literal(endpoint: &rules::Endpoint) -> Option<Address> {
 ///
 /// A name that does not resolve keeps the addresses it had. Returns the first error in words.
 pub async fn resolve(backend: &Backend) -> Result<(), String> {
-    if backend.config.endpoints.iter().all(|e| literal(e).is_some()) {
+    if backend
+        .config
+        .endpoints
+        .iter()
+        .all(|e| literal(e).is_some())
+    {
         return Ok(());
     }
     let mut found = Vec::new();

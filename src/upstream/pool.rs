@@ -203,7 +203,10 @@ impl Pool {
         }
         let targets = &mut backends[backend.id()];
         let same = targets.len() == addresses.len()
-            && targets.iter().zip(addresses.iter()).all(|(t, a)| t.address == *a);
+            && targets
+                .iter()
+                .zip(addresses.iter())
+                .all(|(t, a)| t.address == *a);
         if !same {
             let old = std::mem::take(targets);
             *targets = addresses
@@ -311,7 +314,6 @@ impl Target {
         let stream = Stream::connect(&self.address, patience).await?;
         let (sender, connection) = http1::Builder::new()
             .preserve_header_case(true)
-            .title_case_headers(true)
             .max_headers(256)
             .handshake(TokioIo::new(stream))
             .await

@@ -55,9 +55,19 @@ fn a_candidate_killed_under_load_costs_no_client_anything() {
     let candidate = Origin::start(|_| Reply::json("{\"a\":1}"));
     let proxy = Proxy::start(&rules(&legacy, &candidate));
     let load = Load::start(&proxy);
-    eventually("matches", || proxy.metrics().keys().any(|k| k.contains("outcome=\"match\"")));
+    eventually("matches", || {
+        proxy
+            .metrics()
+            .keys()
+            .any(|k| k.contains("outcome=\"match\""))
+    });
     candidate.kill();
-    eventually("errors", || proxy.metrics().keys().any(|k| k.contains("outcome=\"candidate_error\"")));
+    eventually("errors", || {
+        proxy
+            .metrics()
+            .keys()
+            .any(|k| k.contains("outcome=\"candidate_error\""))
+    });
     let asked = load.end();
     let outcomes = proxy.outcomes("s");
     assert_eq!(outcomes.values().sum::<u64>(), asked);
@@ -78,7 +88,9 @@ fn a_store_that_goes_away_and_comes_back_costs_no_client_anything() {
         drop(std::fs::remove_file(folder.join(name)));
     }
     assert_eq!(proxy.admin_post("/api/v1/slices/s/kill", "{}").0, 200);
-    eventually("the store is there again", || folder.join("supplant.db").exists());
+    eventually("the store is there again", || {
+        folder.join("supplant.db").exists()
+    });
     let away = folder.with_extension("away");
     std::fs::rename(&folder, &away).unwrap();
     crate::support::pause(300);

@@ -11,13 +11,20 @@ fn root() -> PathBuf {
 
 fn sources() -> Vec<(String, String)> {
     fn walk(folder: &Path, out: &mut Vec<(String, String)>) {
-        let mut entries: Vec<_> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+        let mut entries: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|e| e.unwrap().path())
+            .collect();
         entries.sort();
         for path in entries {
             if path.is_dir() {
                 walk(&path, out);
             } else if path.extension().is_some_and(|e| e == "rs") {
-                let name = path.strip_prefix(root().join("src")).unwrap().display().to_string();
+                let name = path
+                    .strip_prefix(root().join("src"))
+                    .unwrap()
+                    .display()
+                    .to_string();
                 out.push((name, fs::read_to_string(&path).unwrap()));
             }
         }
@@ -56,9 +63,14 @@ fn a_module_uses_only_the_modules_above_its_own_line() {
     let layers = layers();
     let mut upward = Vec::new();
     for (file, text) in sources() {
-        let Some(mine) = layers.get(&module_of(&file)) else { continue };
+        let Some(mine) = layers.get(&module_of(&file)) else {
+            continue;
+        };
         for word in text.split("crate::").skip(1) {
-            let used: String = word.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let used: String = word
+                .chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect();
             if layers.get(&used).is_some_and(|place| place > mine) {
                 upward.push(format!("{file} uses {used}"));
             }
@@ -70,12 +82,24 @@ fn a_module_uses_only_the_modules_above_its_own_line() {
 #[test]
 fn pure_modules_know_no_clock_no_chance_and_no_outside() {
     const DENIED: [&str; 12] = [
-        "tokio", "hyper", "std::fs", "std::net::Tcp", "std::net::Udp", "std::thread", "Instant::",
-        "SystemTime", "tracing::", "prometheus", "getrandom", "rand::",
+        "tokio",
+        "hyper",
+        "std::fs",
+        "std::net::Tcp",
+        "std::net::Udp",
+        "std::thread",
+        "Instant::",
+        "SystemTime",
+        "tracing::",
+        "prometheus",
+        "getrandom",
+        "rand::",
     ];
     let mut found = Vec::new();
     for (file, text) in sources() {
-        if !["model", "compare", "evidence", "guard", "rules"].contains(&&*module_of(&file)) || is_test(&file) {
+        if !["model", "compare", "evidence", "guard", "rules"].contains(&&*module_of(&file))
+            || is_test(&file)
+        {
             continue;
         }
         for (number, line) in code(&text).lines().enumerate() {
@@ -127,15 +151,25 @@ fn no_file_outgrows_its_room() {
 
 #[test]
 fn one_file_names_the_yaml_parser_and_one_module_the_database() {
-    for (word, home) in [("serde_yaml", "rules/parse.rs"), ("sqlx", "store/"), ("prometheus::Registry", "telemetry/")] {
+    for (word, home) in [
+        ("serde_yaml", "rules/parse.rs"),
+        ("sqlx", "store/"),
+        ("prometheus::Registry", "telemetry/"),
+    ] {
         for (file, text) in sources() {
-            assert!(is_test(&file) || !code(&text).contains(word) || file.starts_with(home), "{file} names {word}");
+            assert!(
+                is_test(&file) || !code(&text).contains(word) || file.starts_with(home),
+                "{file} names {word}"
+            );
         }
     }
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "asks whether to write the document anew")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "asks whether to write the document anew"
+)]
 fn the_documents_are_in_step_with_the_code() {
     const MARKS: (&str, &str) = ("<!-- names: begin -->\n", "<!-- names: end -->");
     let path = root().join("docs/metrics.md");
@@ -148,7 +182,10 @@ fn the_documents_are_in_step_with_the_code() {
         fs::write(&path, &wanted).unwrap();
     }
     let now = fs::read_to_string(&path).unwrap();
-    assert!(now == wanted, "docs/metrics.md is behind; run UPDATE_DOCS=1 cargo test --test it documents");
+    assert!(
+        now == wanted,
+        "docs/metrics.md is behind; run UPDATE_DOCS=1 cargo test --test it documents"
+    );
 }
 
 #[test]

@@ -40,7 +40,10 @@ fn a_copy_is_the_same_request_marked_and_sent_after_the_answer() {
     assert_eq!(copy.field("supplant-role"), Some("shadow"));
     assert_eq!(live.field("supplant-role"), None);
     let without = |seen: &Seen| {
-        let kept = seen.fields.iter().filter(|(n, _)| !n.eq_ignore_ascii_case("supplant-role"));
+        let kept = seen
+            .fields
+            .iter()
+            .filter(|(n, _)| !n.eq_ignore_ascii_case("supplant-role"));
         kept.cloned().collect::<Vec<_>>()
     };
     assert_eq!(without(&live), without(&copy));
@@ -103,7 +106,12 @@ fn the_rate_caps_copies_and_the_rest_is_sampled_out() {
 
 #[test]
 fn a_new_session_is_not_asked_for_twice() {
-    let legacy = |_: &Seen| Reply::Raw(b"HTTP/1.1 200 OK\r\nSet-Cookie: sessionid=1; Path=/\r\nContent-Length: 2\r\n\r\n{}".to_vec());
+    let legacy = |_: &Seen| {
+        Reply::Raw(
+            b"HTTP/1.1 200 OK\r\nSet-Cookie: sessionid=1; Path=/\r\nContent-Length: 2\r\n\r\n{}"
+                .to_vec(),
+        )
+    };
     let (_l, candidate, proxy) = shadowed(legacy, json("{}"), "", "");
     let mut client = Client::connect(proxy.data);
     client.ask("GET", "/home", &[], b"");
@@ -165,12 +173,18 @@ fn more_copies_than_may_be_in_flight_are_shed() {
         Client::get(proxy.data, "/");
     }
     let outcomes = proxy.outcomes("s");
-    assert!(outcomes["shed(inflight)"] >= 1 && outcomes["match"] >= 2, "{outcomes:?}");
+    assert!(
+        outcomes["shed(inflight)"] >= 1 && outcomes["match"] >= 2,
+        "{outcomes:?}"
+    );
 }
 
 #[test]
 fn where_the_candidate_serves_legacy_gets_the_copy() {
-    let (legacy, candidate) = (Origin::start(json("{\"a\":1}")), Origin::start(json("{\"a\":2}")));
+    let (legacy, candidate) = (
+        Origin::start(json("{\"a\":1}")),
+        Origin::start(json("{\"a\":2}")),
+    );
     let rules = format!(
         "legacy: {}\nslices:\n  - {{ name: s, match: /, to: \"{}\", stage: cutover, shadow: {{ rate: none }} }}\n",
         legacy.url(),
@@ -183,7 +197,12 @@ fn where_the_candidate_serves_legacy_gets_the_copy() {
     let outcomes = proxy.outcomes("s");
     let seen = outcomes["divergence"];
     assert!((5..=45).contains(&seen), "a tenth: {seen}");
-    assert!(legacy.seen().iter().all(|s| s.field("supplant-role").is_some()));
+    assert!(
+        legacy
+            .seen()
+            .iter()
+            .all(|s| s.field("supplant-role").is_some())
+    );
 }
 
 #[test]
@@ -234,8 +253,16 @@ fn noise_is_masked_and_the_real_difference_becomes_a_group() {
     assert_eq!(group["endpoint"], "GET /orders/{}");
     let differences = group["differences"].as_array().unwrap();
     assert_eq!(differences.len(), 1, "{group}");
-    assert_eq!((&differences[0]["path"], &differences[0]["kind"]), (&"$.price".into(), &"type".into()));
-    assert!(legacy.seen().iter().any(|s| s.field("supplant-role") == Some("control")));
+    assert_eq!(
+        (&differences[0]["path"], &differences[0]["kind"]),
+        (&"$.price".into(), &"type".into())
+    );
+    assert!(
+        legacy
+            .seen()
+            .iter()
+            .any(|s| s.field("supplant-role") == Some("control"))
+    );
     pause(1100);
     client.ask("GET", "/orders/7", &[], b"");
     proxy.outcomes("s");

@@ -26,7 +26,9 @@ fn both() -> (Origin, Origin) {
 }
 
 fn serves(proxy: &Proxy, side: &str) {
-    eventually(side, || Client::get(proxy.data, "/s").text() == format!("\"{side}\""));
+    eventually(side, || {
+        Client::get(proxy.data, "/s").text() == format!("\"{side}\"")
+    });
 }
 
 #[test]
@@ -46,13 +48,21 @@ fn a_broken_file_changes_nothing_and_is_told_everywhere() {
     let proxy = Proxy::start(&rules(&legacy, &candidate, "cutover"));
     proxy.save("legacy: http://127.0.0.1:1\nslices: [ { nmae: x } ]\n");
     eventually("refused", || {
-        proxy.metrics().get("supplant_config_last_reload_successful") == Some(&0.0)
+        proxy
+            .metrics()
+            .get("supplant_config_last_reload_successful")
+            == Some(&0.0)
     });
     assert_eq!(Client::get(proxy.data, "/s").text(), "\"candidate\"");
-    eventually("the API tells it", || proxy.admin_get("/api/v1/rules").1.contains("nmae"));
+    eventually("the API tells it", || {
+        proxy.admin_get("/api/v1/rules").1.contains("nmae")
+    });
     proxy.save(&rules(&legacy, &candidate, "legacy"));
     serves(&proxy, "legacy");
-    assert_eq!(proxy.metrics()["supplant_config_last_reload_successful"], 1.0);
+    assert_eq!(
+        proxy.metrics()["supplant_config_last_reload_successful"],
+        1.0
+    );
 }
 
 #[test]
@@ -60,7 +70,11 @@ fn writes_in_place_and_symlink_swaps_are_seen() {
     let (legacy, candidate) = both();
     let proxy = Proxy::start(&rules(&legacy, &candidate, "legacy"));
     let text = std::fs::read_to_string(proxy.config()).unwrap();
-    std::fs::write(proxy.config(), text.replace("stage: legacy", "stage: cutover")).unwrap();
+    std::fs::write(
+        proxy.config(),
+        text.replace("stage: legacy", "stage: cutover"),
+    )
+    .unwrap();
     serves(&proxy, "candidate");
     // A ConfigMap: routes.yaml → ..data/routes.yaml, ..data → a folder that is swapped.
     let folder = proxy.config().parent().unwrap().to_owned();
@@ -102,7 +116,11 @@ fn a_hundred_edits_half_of_them_broken_fail_no_request() {
         if i % 2 == 0 {
             proxy.save("legacy: [\n");
         } else {
-            proxy.save(&rules(&legacy, &candidate, if i % 4 == 1 { "legacy" } else { "cutover" }));
+            proxy.save(&rules(
+                &legacy,
+                &candidate,
+                if i % 4 == 1 { "legacy" } else { "cutover" },
+            ));
         }
         pause(10);
     }

@@ -50,7 +50,9 @@ fn a_canary_moves_the_same_keys_always_and_nobody_without_a_key() {
         let mut client = Client::connect(proxy.data);
         client.ask("GET", "/c", &[("X-User", user)], b"").text()
     };
-    let moved: Vec<_> = (0..300).filter(|i| ask(&i.to_string()) == "\"candidate\"").collect();
+    let moved: Vec<_> = (0..300)
+        .filter(|i| ask(&i.to_string()) == "\"candidate\"")
+        .collect();
     assert!((60..120).contains(&moved.len()), "{}", moved.len());
     for user in &moved {
         assert_eq!(ask(&user.to_string()), "\"candidate\"");
@@ -70,7 +72,15 @@ slices:
     let proxy = Proxy::start(&rules(&legacy, &candidate, rest));
     let ask = |path: &str, field: (&str, &str)| {
         let mut client = Client::connect(proxy.data);
-        client.send(format!("GET {path} HTTP/1.1\r\nHost: {}\r\n{}: {}\r\n\r\n", if field.0 == "Host" { field.1 } else { "x" }, if field.0 == "Host" { "X-None" } else { field.0 }, field.1).as_bytes());
+        client.send(
+            format!(
+                "GET {path} HTTP/1.1\r\nHost: {}\r\n{}: {}\r\n\r\n",
+                if field.0 == "Host" { field.1 } else { "x" },
+                if field.0 == "Host" { "X-None" } else { field.0 },
+                field.1
+            )
+            .as_bytes(),
+        );
         client.read(false).unwrap().text()
     };
     assert_eq!(ask("/c", ("X-Tenant", "acme")), "\"candidate\"");

@@ -40,7 +40,10 @@ fn kill_all_takes_everything_back_and_only_resume_all_lifts_it() {
     let (_legacy, _candidate, rules) = both();
     let proxy = Proxy::start(&rules);
     assert_eq!(proxy.admin_post("/api/v1/kill", "{}").0, 200);
-    assert_eq!((side(&proxy, "/a"), side(&proxy, "/b")), ("\"legacy\"".into(), "\"legacy\"".into()));
+    assert_eq!(
+        (side(&proxy, "/a"), side(&proxy, "/b")),
+        ("\"legacy\"".into(), "\"legacy\"".into())
+    );
     assert_ne!(proxy.admin_post("/api/v1/slices/a/resume", "{}").0, 200);
     assert_eq!(side(&proxy, "/a"), "\"legacy\"");
     assert_eq!(proxy.admin_post("/api/v1/resume", "{}").0, 200);

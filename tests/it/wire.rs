@@ -22,7 +22,10 @@ fn an_answer_arrives_as_it_was_sent_case_order_and_reason_included() {
     });
     let proxy = in_front_of(&origin);
     let answer = Client::get(proxy.data, "/a");
-    assert_eq!((answer.status, answer.reason.as_str()), (201, "Quite Created"));
+    assert_eq!(
+        (answer.status, answer.reason.as_str()),
+        (201, "Quite Created")
+    );
     let names: Vec<_> = answer.fields.iter().map(|(n, _)| n.as_str()).collect();
     for name in ["X-Case-KEPT", "CONTENT-LENGTH"] {
         assert!(names.contains(&name), "{names:?}");
@@ -42,7 +45,12 @@ fn an_answer_arrives_as_it_was_sent_case_order_and_reason_included() {
 fn a_request_arrives_with_its_raw_target_its_host_and_forwarding_fields() {
     let origin = Origin::start(|_| Reply::json("{}"));
     let proxy = in_front_of(&origin);
-    let fields = [("X-Odd-NAME", "1"), ("X-Forwarded-For", "203.0.113.1"), ("Connection", "X-Gone"), ("X-Gone", "1")];
+    let fields = [
+        ("X-Odd-NAME", "1"),
+        ("X-Forwarded-For", "203.0.113.1"),
+        ("Connection", "X-Gone"),
+        ("X-Gone", "1"),
+    ];
     Client::connect(proxy.data).ask("GET", "/a%2Fb/./c?q=%41&q", &fields, b"");
     let seen = origin.seen().remove(0);
     assert_eq!(seen.target, "/a%2Fb/./c?q=%41&q");
@@ -51,7 +59,11 @@ fn a_request_arrives_with_its_raw_target_its_host_and_forwarding_fields() {
     assert_eq!(seen.field("x-forwarded-host"), Some("app.example"));
     assert_eq!(seen.field("x-forwarded-proto"), Some("http"));
     assert!(seen.field("x-gone").is_none() && seen.field("connection").is_none());
-    assert!(seen.fields.iter().any(|(n, _)| n == "X-Odd-NAME"), "{:?}", seen.fields);
+    assert!(
+        seen.fields.iter().any(|(n, _)| n == "X-Odd-NAME"),
+        "{:?}",
+        seen.fields
+    );
 }
 
 #[test]
@@ -68,8 +80,12 @@ fn connections_are_kept_on_both_sides() {
 #[test]
 fn http_1_0_clients_and_applications_are_understood() {
     let origin = Origin::start(|seen| match seen.target.as_str() {
-        "/old" => Reply::RawClose(b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nuntil the end".to_vec()),
-        _ => Reply::Raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n".to_vec()),
+        "/old" => Reply::RawClose(
+            b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nuntil the end".to_vec(),
+        ),
+        _ => Reply::Raw(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n".to_vec(),
+        ),
     });
     let proxy = in_front_of(&origin);
     assert_eq!(Client::get(proxy.data, "/old").text(), "until the end");
@@ -89,15 +105,27 @@ fn head_204_and_304_have_no_body_and_keep_their_fields() {
     });
     let proxy = in_front_of(&origin);
     let mut client = Client::connect(proxy.data);
-    assert_eq!(client.ask("HEAD", "/", &[], b"").field("content-length"), Some("1234"));
+    assert_eq!(
+        client.ask("HEAD", "/", &[], b"").field("content-length"),
+        Some("1234")
+    );
     assert_eq!(client.ask("GET", "/204", &[], b"").status, 204);
-    assert_eq!(client.ask("GET", "/304", &[], b"").field("etag"), Some("\"a\""));
-    assert_eq!(client.ask("HEAD", "/", &[], b"").status, 200, "the connection is in step");
+    assert_eq!(
+        client.ask("GET", "/304", &[], b"").field("etag"),
+        Some("\"a\"")
+    );
+    assert_eq!(
+        client.ask("HEAD", "/", &[], b"").status,
+        200,
+        "the connection is in step"
+    );
 }
 
 #[test]
 fn the_first_byte_does_not_wait_for_the_last() {
-    let origin = Origin::start(|_| Reply::Raw(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n6\r\ndata:a\r\n".to_vec()));
+    let origin = Origin::start(|_| {
+        Reply::Raw(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n6\r\ndata:a\r\n".to_vec())
+    });
     let proxy = in_front_of(&origin);
     let mut client = Client::connect(proxy.data);
     client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -152,7 +180,10 @@ fn websockets_are_tunnelled_and_other_answers_to_an_upgrade_are_answers() {
     assert_eq!(client.ask("GET", "/no", &upgrade, b"").status, 403);
     let mut client = Client::connect(proxy.data);
     let answer = client.ask("GET", "/ws", &upgrade, b"");
-    assert_eq!((answer.status, answer.field("upgrade")), (101, Some("websocket")));
+    assert_eq!(
+        (answer.status, answer.field("upgrade")),
+        (101, Some("websocket"))
+    );
     for round in 0..10 {
         let text = format!("frame {round}");
         client.send(text.as_bytes());
@@ -183,7 +214,10 @@ fn an_application_that_is_not_there_is_a_502_and_a_silent_one_a_504() {
     let proxy = Proxy::start(&rules);
     let answer = Client::get(proxy.data, "/gone");
     assert_eq!(answer.status, 502);
-    assert!(!answer.text().contains("127.0.0.1"), "nothing of the inside is told");
+    assert!(
+        !answer.text().contains("127.0.0.1"),
+        "nothing of the inside is told"
+    );
     let start = Instant::now();
     assert_eq!(Client::get(proxy.data, "/slow").status, 504);
     assert!(start.elapsed() < Duration::from_secs(2));
@@ -228,7 +262,10 @@ fn a_request_with_effects_is_never_sent_twice_and_a_get_survives_the_keepalive_r
         .count();
     let posts = origin.seen().len() - before;
     assert!(posts >= answered && posts <= 20, "{posts} for {answered}");
-    let mut targets: Vec<_> = origin.seen()[before..].iter().map(|s| s.target.clone()).collect();
+    let mut targets: Vec<_> = origin.seen()[before..]
+        .iter()
+        .map(|s| s.target.clone())
+        .collect();
     targets.sort();
     targets.dedup();
     assert_eq!(targets.len(), posts, "one of them arrived twice");
@@ -258,7 +295,11 @@ fn several_endpoints_take_turns_and_one_that_is_gone_is_passed_over() {
     let gone = Origin::start(|_| Reply::Stall);
     let gone_url = gone.url();
     gone.kill();
-    let rules = format!("legacy: {{ endpoints: [{}, {}, {gone_url}] }}\n", one.url(), two.url());
+    let rules = format!(
+        "legacy: {{ endpoints: [{}, {}, {gone_url}] }}\n",
+        one.url(),
+        two.url()
+    );
     let proxy = Proxy::start(&rules);
     for _ in 0..30 {
         assert_eq!(Client::get(proxy.data, "/").status, 200);
@@ -280,7 +321,9 @@ fn names_and_socket_files_are_endpoints() {
         let (mut stream, _) = listener.accept().unwrap();
         let mut piece = [0; 4096];
         let _n = stream.read(&mut piece).unwrap();
-        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfile").unwrap();
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfile")
+            .unwrap();
     });
     let proxy = Proxy::start(&format!("legacy: \"unix:{}\"\n", path.display()));
     assert_eq!(Client::get(proxy.data, "/").text(), "file");
@@ -289,7 +332,10 @@ fn names_and_socket_files_are_endpoints() {
 #[test]
 fn limits_refuse_and_count() {
     let origin = Origin::start(|_| Reply::json("{}"));
-    let rules = format!("legacy: {}\nlimits: {{ connections: 3, request_body: 1KiB }}\n", origin.url());
+    let rules = format!(
+        "legacy: {}\nlimits: {{ connections: 3, request_body: 1KiB }}\n",
+        origin.url()
+    );
     let proxy = Proxy::start(&rules);
     let mut clients: Vec<_> = (0..3).map(|_| Client::connect(proxy.data)).collect();
     for client in &mut clients {
@@ -308,7 +354,10 @@ fn limits_refuse_and_count() {
     assert_eq!(third.read(false).unwrap().status, 405);
     let metrics = proxy.metrics();
     assert_eq!(metrics["supplant_connections_refused_total"], 1.0);
-    assert_eq!(metrics["supplant_requests_refused_total{reason=\"path\"}"], 1.0);
+    assert_eq!(
+        metrics["supplant_requests_refused_total{reason=\"path\"}"],
+        1.0
+    );
     proxy.outcomes("_unmatched");
 }
 
@@ -322,7 +371,10 @@ fn a_drain_finishes_what_it_has_begun() {
     let data = proxy.data;
     proxy.stop();
     let answer = client.read(false).unwrap();
-    assert_eq!((answer.status, answer.field("connection")), (200, Some("close")));
+    assert_eq!(
+        (answer.status, answer.field("connection")),
+        (200, Some("close"))
+    );
     assert!(std::net::TcpStream::connect(data).is_err());
 }
 
@@ -342,7 +394,16 @@ fn a_second_instance_on_the_same_address_fails() {
         config: Some(config),
         ..Default::default()
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let error = runtime.block_on(supplant::app::start(settings)).err().expect("it fails");
-    assert!(format!("{error:#}").contains("cannot listen on"), "{error:#}");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let error = runtime
+        .block_on(supplant::app::start(settings))
+        .err()
+        .expect("it fails");
+    assert!(
+        format!("{error:#}").contains("cannot listen on"),
+        "{error:#}"
+    );
 }

@@ -5,6 +5,7 @@
 use maud::Markup;
 use maud::html;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use super::text;
 use crate::admin::view::QuantilesView;
@@ -15,6 +16,8 @@ use crate::model::UnixMillis;
 const POINTS_MAX: i64 = 120;
 /// A gap longer than this breaks a line, in milliseconds.
 const GAP_MS: i64 = 90_000;
+/// Spans shorter than this are labeled to the second.
+const SECONDS_BELOW: Duration = Duration::from_mins(10);
 
 /// Thins slots to at most [`POINTS_MAX`], keeping in each span the one that rests on most pairs.
 ///
@@ -82,6 +85,23 @@ const ENDS: [(&str, Pick<Slot>); 2] = [
     ("p50", |s| s.legacy_p50.or(s.candidate_p50)),
 ];
 
+/// Returns the names of the lines and where they end; lines that end together share one.
+fn ends(last: &Slot, y: impl Fn(f64) -> f64) -> Vec<(String, f64)> {
+    let mut out: Vec<(String, f64)> = Vec::new();
+    for (name, pick) in ENDS {
+        let Some(place) = pick(last).map(&y) else {
+            continue;
+        };
+        match out.last_mut() {
+            Some((names, before)) if (place - *before).abs() < 14.0 => {
+                *names = format!("{names}, {name}");
+            }
+            _ => out.push((name.to_owned(), place)),
+        }
+    }
+    out
+}
+
 /// Draws the medians and 95th percentiles of both sides over the last hour, or nothing.
 pub(crate) fn over_time(slots: &[Slot]) -> Option<Markup> {
     const HEIGHT: f64 = 168.0;
@@ -99,6 +119,14 @@ pub(crate) fn over_time(slots: &[Slot]) -> Option<Markup> {
     let x = |at: UnixMillis| millis(at.0 - first.at.0) / span * 1_000.0;
     let y = |value: f64| HEIGHT - value / top * HEIGHT;
     let ticks = [0.0, 0.5, 1.0];
+    let clock = |at: UnixMillis| {
+        let short = last.at.since(first.at) < SECONDS_BELOW;
+        if short {
+            text::clock_seconds(at)
+        } else {
+            text::clock(at)
+        }
+    };
     let middle = UnixMillis(first.at.0.midpoint(last.at.0));
     Some(html! {
         svg.chart height="208" role="img" aria-labelledby="over-time-t" {
@@ -119,14 +147,12 @@ pub(crate) fn over_time(slots: &[Slot]) -> Option<Markup> {
             @for tick in &ticks[1..] {
                 text.halo x="4" y=(y(tick * top) + 12.0) { (text::seconds(tick * top)) }
             }
-            @for (name, pick) in ENDS {
-                @if let Some(value) = pick(last) {
-                    text.halo.strong x="100%" y=(y(value) + 10.0) text-anchor="end" { (name) }
-                }
+            @for (name, place) in ends(last, y) {
+                text.halo.strong x="100%" y=(place + 10.0) text-anchor="end" { (name) }
             }
-            text x="0%" y="202" text-anchor="start" { (text::clock(first.at)) }
-            text x="50%" y="202" text-anchor="middle" { (text::clock(middle)) }
-            text x="100%" y="202" text-anchor="end" { (text::clock(last.at)) }
+            text x="0%" y="202" text-anchor="start" { (clock(first.at)) }
+            text x="50%" y="202" text-anchor="middle" { (clock(middle)) }
+            text x="100%" y="202" text-anchor="end" { (clock(last.at)) }
         }
         (table(&slots))
     })

@@ -7,6 +7,7 @@ use maud::html;
 
 use super::parts;
 use super::parts::Tone;
+use super::state::ticked;
 use super::text;
 use crate::admin::assets;
 use crate::admin::auth::Who;
@@ -92,7 +93,7 @@ impl Frame<'_> {
                 (self.top(current))
                 main.page id="main" {
                     @if let Some(note) = &self.note {
-                        p.note id="note" role="status" { (parts::icon("ok")) (note) }
+                        p.note id="note" role="status" { (parts::icon("ok")) span { (ticked(note)) } }
                     }
                     (self.banners())
                     (body)

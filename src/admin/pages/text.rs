@@ -157,6 +157,22 @@ pub(crate) fn clock(at: UnixMillis) -> String {
     format!("{hour:02}:{minute:02}")
 }
 
+/// Writes hours, minutes and seconds.
+pub(crate) fn clock_seconds(at: UnixMillis) -> String {
+    let (_, _, _, hour, minute, second, _) = at.civil();
+    format!("{hour:02}:{minute:02}:{second:02}")
+}
+
+/// Writes a power of ten: `10²³`.
+pub(crate) fn power(exponent: u64) -> String {
+    const RAISED: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
+    let digits = exponent.to_string();
+    let raised = digits
+        .bytes()
+        .filter_map(|digit| RAISED.get(usize::from(digit - b'0')));
+    format!("10{}", raised.collect::<String>())
+}
+
 /// Returns the last step of a path, for a headline: `total` of `$.order.total`.
 pub(crate) fn tail(path: &str) -> &str {
     path.rsplit_once('.')
@@ -188,6 +204,7 @@ mod tests {
         assert_eq!(bytes(41 * 1024 * 1024), "41\u{202f}MiB");
         assert_eq!(target(0.999), "99.9\u{202f}%");
         assert_eq!(span(15_720), "4\u{202f}h 22\u{202f}min");
+        assert_eq!(power(83), "10⁸³");
         assert_eq!(tail("$.order.total"), "total");
         assert_eq!(tail("$[*]"), "$[*]");
         assert_eq!(tail("status"), "status");

@@ -208,7 +208,7 @@ async fn report(State(served): Served) -> Response {
 }
 
 pub(super) async fn session(State(served): Served) -> Response {
-    let body = json!({ "user": "ada", "cart": ["HOME-3", "HOME-14"], "locale": "en" });
+    let body = json!({ "user": "ada", "cart": ["400109", "400142"], "locale": "en" });
     let mut response = answer(&served, body);
     let fields = response.headers_mut();
     fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

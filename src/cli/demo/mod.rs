@@ -169,7 +169,7 @@ Within a minute the dashboard shows what differs. Then try:
        {program} parity orders
        {program} kill products
        {program} resume products
-       {program} explain GET /api/products/HOME-7 -H 'X-User: user-3'
+       {program} explain GET /api/products/400121 -H 'X-User: user-3'
 
 Ctrl-C ends all of it.
 "
@@ -199,10 +199,10 @@ mod tests {
             ("/api/orders/1007", false),
             ("/api/orders?page=3", false),
             ("/api/orders/1", true),
-            ("/api/products/HOME-3", false),
-            ("/api/products/HOME-4", true),
-            ("/api/prices/HOME-7?quantity=1", true),
-            ("/api/prices/HOME-7?quantity=7", false),
+            ("/api/products/400109", false),
+            ("/api/products/400112", true),
+            ("/api/prices/400121?quantity=1", true),
+            ("/api/prices/400121?quantity=7", false),
             ("/api/search?q=lamp", false),
             ("/api/search?q=nothing", true),
             ("/api/reports/daily", true),

@@ -12,8 +12,11 @@ const NAMES: [&str; 12] = [
 ];
 const COLORS: [&str; 4] = ["oak", "slate", "sand", "moss"];
 
-/// The number of products; the last part of a SKU is below it.
+/// The number of products.
 pub(super) const PRODUCTS: u64 = 48;
+/// The SKU of the first product; from one to the next it is [`SKU_STEP`].
+const SKU_FIRST: u64 = 400_100;
+const SKU_STEP: u64 = 3;
 /// The ids of orders.
 pub(super) const ORDERS: std::ops::Range<u64> = 1001..1401;
 
@@ -44,7 +47,7 @@ pub(super) fn product(number: u64) -> Product {
     };
     Product {
         number,
-        sku: format!("HOME-{number}"),
+        sku: (SKU_FIRST + number * SKU_STEP).to_string(),
         name: format!("{} {}", pick(&COLORS, number / 12), pick(&NAMES, number)),
         cents: 495 + number * 1_337 % 9_000,
         weight_grams: 150 + number * 71 % 4_000,
@@ -54,8 +57,9 @@ pub(super) fn product(number: u64) -> Product {
 
 /// Returns the product of a SKU, or nothing.
 pub(super) fn by_sku(sku: &str) -> Option<Product> {
-    let number = sku.strip_prefix("HOME-")?.parse().ok()?;
-    (number < PRODUCTS).then(|| product(number))
+    let place = sku.parse::<u64>().ok()?.checked_sub(SKU_FIRST)?;
+    let number = place / SKU_STEP;
+    (place % SKU_STEP == 0 && number < PRODUCTS).then(|| product(number))
 }
 
 /// Returns one order, or nothing for an id outside [`ORDERS`].

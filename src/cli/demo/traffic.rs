@@ -64,7 +64,7 @@ async fn look_around(
 }
 
 fn next(proxy: SocketAddr, dice: &mut Dice) -> http::Result<Request<Full<Bytes>>> {
-    let sku = format!("HOME-{}", dice.below(shop::PRODUCTS));
+    let sku = shop::product(dice.below(shop::PRODUCTS)).sku;
     let order = shop::ORDERS.start + dice.below(400);
     let words = ["desk", "lamp", "oak", "slate", "moss", "rug"];
     let word = words[usize::try_from(dice.below(6)).unwrap_or(0)];

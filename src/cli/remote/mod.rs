@@ -92,7 +92,8 @@ pub struct Deploy {
     #[arg(value_name = "BACKEND")]
     pub backend: String,
     /// Its new version; evidence starts anew.
-    #[arg(value_name = "VERSION")]
+    // `version` itself is the name of the flag that every command has.
+    #[arg(id = "new_version", value_name = "VERSION")]
     pub version: String,
     /// Whom to ask.
     #[command(flatten)]

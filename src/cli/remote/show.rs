@@ -2,6 +2,9 @@
 
 use serde_json::Value;
 
+/// Groups listed, the most telling first; more would scroll them away.
+const GROUPS_MAX: usize = 20;
+
 /// Returns what an act came to.
 pub(super) fn done(body: &Value) -> String {
     let said = text(body, "done").unwrap_or_else(|| "done".into());
@@ -136,9 +139,17 @@ pub(super) fn parity(slice: &Value, groups: &[Value]) -> String {
     if current.is_empty() {
         out.push_str("No divergence was found.\n");
     } else {
-        let rows = current.into_iter().flat_map(group_rows).collect();
+        let rows = current.iter().take(GROUPS_MAX).flat_map(|g| group_rows(g));
         let head = ["endpoint", "differs at", "verdict", "count", "share", "id"];
-        out.push_str(&table(&head, rows));
+        out.push_str(&table(&head, rows.collect()));
+        let rest = current.len().saturating_sub(GROUPS_MAX);
+        if rest > 0 {
+            out.extend([
+                "\n",
+                &rest.to_string(),
+                " more; the page and `--json` have them.\n",
+            ]);
+        }
     }
     if !earlier.is_empty() {
         let count = earlier.len().to_string();

@@ -61,6 +61,7 @@ fn a_ceiling_lowers_and_never_raises() {
             Ceiling {
                 position: ceiling,
                 killed: false,
+                ..Ceiling::default()
             },
         ));
         assert_eq!(held.position(one), in_force);
@@ -80,6 +81,7 @@ fn a_kill_sends_a_slice_or_everything_to_legacy() {
         Ceiling {
             position: None,
             killed: true,
+            ..Ceiling::default()
         },
     ));
     assert_eq!(told(&one, "/one"), "legacy killed");
@@ -95,6 +97,7 @@ fn a_kill_sends_a_slice_or_everything_to_legacy() {
         Ceiling {
             position: None,
             killed: true,
+            ..Ceiling::default()
         },
     ));
     assert_eq!(told(&strange, "/one"), "candidate cutover");
@@ -109,6 +112,7 @@ fn a_slice_without_a_ramp_that_is_held_at_a_share_stays_with_legacy() {
         Ceiling {
             position: Some(canary),
             killed: false,
+            ..Ceiling::default()
         },
     ));
     assert_eq!(told(&held, "/one"), "legacy no_key");
@@ -218,4 +222,21 @@ fn what_is_read_at_start_warns_with_its_line() {
     let warnings = after.changed_startup(running.startup());
     assert_eq!(warnings.len(), 1);
     assert_eq!((warnings[0].code, warnings[0].line), ("W010", 2));
+}
+
+#[test]
+fn the_sample_of_a_cutover_halves_each_day_down_to_one_percent() {
+    let rules = snapshot(BASE);
+    let samples: Vec<_> = [0, 1, 2, 3, 4, 400]
+        .into_iter()
+        .map(|days| {
+            let ceiling = Ceiling {
+                days,
+                ..Ceiling::default()
+            };
+            let held = rules.held(&ceilings("one", ceiling));
+            held.sample(SliceIx(0)).to_string()
+        })
+        .collect();
+    assert_eq!(samples, ["10%", "5%", "2.5%", "1.25%", "1%", "1%"]);
 }

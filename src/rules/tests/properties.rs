@@ -200,7 +200,7 @@ fn asked() -> impl Strategy<Value = Asked> {
 const HEAD: &str = "legacy: http://127.0.0.1:1\nbackends: { a: http://127.0.0.1:2 }\ntenant: { from: \"header:x-tenant\" }\nslices:\n";
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
     #[test]
     fn the_tree_finds_what_a_plain_list_finds(rules in prop::collection::vec(plain(), 1..12), asks in prop::collection::vec(asked(), 1..12)) {

@@ -28,7 +28,10 @@ pub(crate) fn eventually(what: &str, mut true_now: impl FnMut() -> bool) {
 }
 
 /// Sleeps for so many milliseconds.
-#[expect(clippy::disallowed_methods, reason = "tests run on threads of their own")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests run on threads of their own"
+)]
 pub(crate) fn pause(millis: u64) {
     std::thread::sleep(Duration::from_millis(millis));
 }

@@ -26,7 +26,10 @@ pub(crate) struct Seen {
 
 impl Seen {
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
-        let found = self.fields.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
+        let found = self
+            .fields
+            .iter()
+            .find(|(n, _)| n.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
     }
 }
@@ -156,7 +159,9 @@ fn answer(stream: &mut TcpStream, reply: Reply) -> bool {
                 "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
                 text.len()
             );
-            stream.write_all(&[head.as_bytes(), text.as_bytes()].concat()).is_ok()
+            stream
+                .write_all(&[head.as_bytes(), text.as_bytes()].concat())
+                .is_ok()
         }
         Reply::Raw(bytes) => stream.write_all(&bytes).is_ok(),
         Reply::RawClose(bytes) => {
@@ -261,7 +266,9 @@ fn read_body(stream: &mut TcpStream, buffer: &mut Vec<u8>, seen: &Seen) -> Optio
             }
         }
     }
-    let length = seen.field("content-length").map_or(0, |v| v.parse().unwrap());
+    let length = seen
+        .field("content-length")
+        .map_or(0, |v| v.parse().unwrap());
     while buffer.len() < length {
         if !fill(stream, buffer) {
             return None;

@@ -142,8 +142,16 @@ impl Proxy {
                 *sums.entry(label(labels, "slice")).or_default() += value;
                 if label(labels, "slice") == slice {
                     let (name, reason) = (label(labels, "outcome"), label(labels, "reason"));
-                    let key = if reason.is_empty() { name } else { format!("{name}({reason})") };
-                    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small counts")]
+                    let key = if reason.is_empty() {
+                        name
+                    } else {
+                        format!("{name}({reason})")
+                    };
+                    #[expect(
+                        clippy::cast_possible_truncation,
+                        clippy::cast_sign_loss,
+                        reason = "small counts"
+                    )]
                     found.insert(key, *value as u64);
                 }
             }
@@ -151,7 +159,10 @@ impl Proxy {
         for (series, requests) in &metrics {
             if let Some(labels) = series.strip_prefix("supplant_requests_total") {
                 let sum = sums.get(&label(labels, "slice")).copied().unwrap_or(0.0);
-                assert!((requests - sum).abs() < 0.5, "{series} is {requests}, outcomes {sum}");
+                assert!(
+                    (requests - sum).abs() < 0.5,
+                    "{series} is {requests}, outcomes {sum}"
+                );
             }
         }
         found

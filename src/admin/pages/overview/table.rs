@@ -81,8 +81,8 @@ pub(super) fn table(slices: &[SliceView], unmatched: &SliceView, filter: &Filter
         p.panel-foot {
             "Bars: " (parts::side(Side::Candidate)) " and " (parts::side(Side::Legacy))
             " by share served. Latency: time to first byte on the same requests, p50 / p99."
-            @if pages > 1 { (pager(filter, page, pages)) }
         }
+        @if pages > 1 { (pager(filter, page, pages)) }
     };
     Panel {
         id: "slices",
@@ -95,7 +95,7 @@ pub(super) fn table(slices: &[SliceView], unmatched: &SliceView, filter: &Filter
 
 fn pager(filter: &Filter, page: usize, pages: usize) -> Markup {
     html! {
-        nav.pager aria-label="Pages of slices" {
+        nav.panel-foot.pager aria-label="Pages of slices" {
             @if page > 0 { a.btn href=(filter.url(page - 1)) rel="prev" { "Previous" } }
             span { "Page " (page + 1) " of " (pages) }
             @if page + 1 < pages { a.btn href=(filter.url(page + 1)) rel="next" { "Next" } }
@@ -236,10 +236,8 @@ fn latency(slice: &SliceView) -> Markup {
     let pair = |quantiles: Option<&view::QuantilesView>| {
         quantiles.and_then(|q| {
             let p50 = q.p50.map(text::seconds)?;
-            Some(match q.p99 {
-                Some(p99) => format!("{p50} / {}", text::seconds(p99)),
-                None => p50,
-            })
+            let p99 = q.p99.map_or(text::DASH.to_owned(), text::seconds);
+            Some(format!("{p50} / {p99}"))
         })
     };
     let (legacy, candidate) = (

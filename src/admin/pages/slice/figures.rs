@@ -20,6 +20,9 @@ impl Page<'_> {
         let view = self.view;
         let parity = &view.parity;
         let own = &view.legacy_self;
+        // Clean comparisons would outweigh anything in the end; that is no plan.
+        let missed = parity.upper.is_some_and(|upper| upper < parity.target);
+        let needed = parity.needed.filter(|_| !missed);
         let unreachable = own.upper.is_some_and(|upper| upper < own.target);
         let body = html! {
             div.panel-body.stack-s {
@@ -35,7 +38,7 @@ impl Page<'_> {
                     (figure("Target", Some(&text::target(parity.target)), ""))
                     (figure("Pairs", Some(&text::count(parity.n)),
                         &format!("{} of them differ", text::count(parity.f))))
-                    (figure("Still needed", parity.needed.map(text::count).as_deref(), match parity.needed {
+                    (figure("Still needed", needed.map(text::count).as_deref(), match needed {
                         Some(_) => "clean comparisons",
                         None => "out of reach as it stands",
                     }))

@@ -213,7 +213,10 @@ pub(crate) fn evidence(log_e: f64) -> String {
             let rounded = format!("{:.0}", l.exp());
             rounded.parse().map_or(rounded, text::count)
         }
-        l => format!("10^{:.0}", (l / std::f64::consts::LN_10).floor()),
+        l => {
+            let exponent = format!("{:.0}", (l / std::f64::consts::LN_10).floor());
+            exponent.parse().map_or(exponent, text::power)
+        }
     }
 }
 

@@ -1,5 +1,11 @@
 //! The integration tests: features and edges, over loopback, against the whole product.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test tells what is wrong by where it stops, and its seeds and figures by printing"
+)]
+
 mod cli;
 mod documents;
 mod faults;

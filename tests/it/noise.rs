@@ -13,8 +13,8 @@ use crate::support::Proxy;
 use crate::support::Reply;
 use crate::support::Seen;
 use crate::support::eventually;
-use crate::support::pause;
 use crate::support::knob;
+use crate::support::pause;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -60,7 +60,11 @@ impl Application {
         let place = SCENARIOS.iter().position(|(n, _)| *n == name).unwrap();
         let mut body = self.noise();
         let seldom = self.dice.lock().unwrap().below(500) == 0;
-        let price = if candidate && name == "type" { "\"12.50\"" } else { "12.50" };
+        let price = if candidate && name == "type" {
+            "\"12.50\""
+        } else {
+            "12.50"
+        };
         let rate = match (candidate && name == "flicker", seldom) {
             (true, _) => "1.35",
             (false, true) => "1.26",
@@ -111,7 +115,9 @@ impl Application {
     /// 500 items, of which 5 change by themselves; `wrong` is added to the column.
     fn list(&self, body: &mut String, wrong: u64) {
         let mut dice = self.dice.lock().unwrap();
-        let changed: BTreeMap<u64, u64> = (0..5).map(|_| (dice.below(500), dice.below(1000))).collect();
+        let changed: BTreeMap<u64, u64> = (0..5)
+            .map(|_| (dice.below(500), dice.below(1000)))
+            .collect();
         body.push_str(",\"items\":[");
         for item in 0..500 {
             let level = changed.get(&item).copied().unwrap_or(1000 + item) + wrong;
@@ -156,7 +162,9 @@ fn run(seed: u64, triples: u64) -> Shown {
                 loop {
                     let under = |place: usize| sent[place].load(Relaxed) < wanted;
                     let open: Vec<_> = (0..SCENARIOS.len()).filter(|place| under(*place)).collect();
-                    let Some(&place) = open.get(dice.index(open.len())) else { return };
+                    let Some(&place) = open.get(dice.index(open.len())) else {
+                        return;
+                    };
                     sent[place].fetch_add(1, Relaxed);
                     let target = format!("/{}/articles/{}", SCENARIOS[place].0, dice.below(5000));
                     assert_eq!(client.ask("GET", &target, &[], b"").status, 200);
@@ -189,16 +197,25 @@ fn shown(proxy: &Proxy, triples: u64) -> Shown {
     pause(1500);
     for (name, _) in SCENARIOS {
         let outcomes = proxy.outcomes(name);
-        let lost: u64 = outcomes.iter().filter(|(n, _)| n.starts_with("shed")).map(|(_, n)| n).sum();
+        let lost: u64 = outcomes
+            .iter()
+            .filter(|(n, _)| n.starts_with("shed"))
+            .map(|(_, n)| n)
+            .sum();
         assert_eq!(lost, 0, "{name}: {outcomes:?}");
         let sandwiched = made.get(name).copied().unwrap_or(0);
-        assert!(sandwiched >= triples, "{name}: {sandwiched} triples of {triples}");
+        assert!(
+            sandwiched >= triples,
+            "{name}: {sandwiched} triples of {triples}"
+        );
         let target = format!("/api/v1/slices/{name}/divergences?verdict=regression");
         let groups = proxy.json(&target)["items"].clone();
         let groups = groups.as_array().unwrap().iter().map(|group| {
             let word = |d: &serde_json::Value, key: &str| d[key].as_str().unwrap().to_owned();
             let differences = group["differences"].as_array().unwrap().iter();
-            differences.map(|d| (word(d, "path"), word(d, "kind"))).collect()
+            differences
+                .map(|d| (word(d, "path"), word(d, "kind")))
+                .collect()
         });
         shown.insert(name, groups.collect());
     }
@@ -212,8 +229,18 @@ fn controls_made(proxy: &Proxy) -> BTreeMap<String, u64> {
         series.starts_with("supplant_control_pairs_total") && series.contains("\"sandwiched\"")
     });
     made.map(|(series, count)| {
-        let name = series.split("slice=\"").nth(1).unwrap().split('"').next().unwrap();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small counts")]
+        let name = series
+            .split("slice=\"")
+            .nth(1)
+            .unwrap()
+            .split('"')
+            .next()
+            .unwrap();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "small counts"
+        )]
         (name.to_owned(), *count as u64)
     })
     .collect()
@@ -226,9 +253,17 @@ fn false_groups(seed: u64, triples: u64) -> Vec<&'static str> {
     for (name, fault) in SCENARIOS {
         let groups = &shown[name];
         let fault = fault.map(|(path, kind)| (path.to_owned(), kind.to_owned()));
-        let found = fault.iter().all(|fault| groups.iter().any(|group| group.contains(fault)));
-        assert!(found, "seed {seed}: {name} does not show {fault:?} but {groups:?}");
-        let exactly: BTreeSet<_> = fault.into_iter().map(|fault| BTreeSet::from([fault])).collect();
+        let found = fault
+            .iter()
+            .all(|fault| groups.iter().any(|group| group.contains(fault)));
+        assert!(
+            found,
+            "seed {seed}: {name} does not show {fault:?} but {groups:?}"
+        );
+        let exactly: BTreeSet<_> = fault
+            .into_iter()
+            .map(|fault| BTreeSet::from([fault]))
+            .collect();
         if *groups != exactly {
             println!("seed {seed}: {name} shows too much: {groups:?}");
             wrong.push(name);
@@ -253,7 +288,10 @@ fn noise_shows_no_group_and_each_fault_shows_as_exactly_that() {
     println!("false groups in {seeds} seeds: {count:?}");
     if seeds < 7 && !count.is_empty() {
         let again = false_groups(first + 1000, triples);
-        let twice: Vec<_> = again.iter().filter(|name| count.contains_key(*name)).collect();
+        let twice: Vec<_> = again
+            .iter()
+            .filter(|name| count.contains_key(*name))
+            .collect();
         assert!(twice.is_empty(), "shown in two seeds: {twice:?}");
         return;
     }

@@ -4,6 +4,7 @@
 //!
 //! `SIM_SEED=7` takes another seed, `SOUP_REQUESTS=5000` sends more.
 
+use crate::support::Answer;
 use crate::support::Client;
 use crate::support::Dice;
 use crate::support::Origin;
@@ -32,6 +33,8 @@ fn body(side: &str, method: &str, kind: &str, target: &str, upload: usize) -> Ve
     match kind {
         "large" => format!("{side} {target} ").repeat(80_000).into_bytes(),
         "empty" => Vec::new(),
+        // In this both agree.
+        "text" => format!("{{\"method\":\"{method}\",\"target\":\"{target}\",\"upload\":{upload}}}").into_bytes(),
         _ => format!("{{\"side\":\"{side}\",\"method\":\"{method}\",\"target\":\"{target}\",\"upload\":{upload}}}").into_bytes(),
     }
 }
@@ -66,12 +69,19 @@ fn answer(side: &'static str, seen: &Seen) -> Reply {
         return Reply::Raw(format!("{head}\r\n").into_bytes());
     }
     write!(head, "Content-Length: {}\r\n\r\n", body.len()).unwrap();
-    let whole = if headless { head.clone().into_bytes() } else { [head.as_bytes(), &body].concat() };
+    let whole = if headless {
+        head.clone().into_bytes()
+    } else {
+        [head.as_bytes(), &body].concat()
+    };
     // Half of what may fail does so, by the request: each side fails at other ones.
-    let fails = (side.len() + seen.target.len() + seen.target.bytes().map(usize::from).sum::<usize>()) % 2 == 0;
+    let sum: usize = seen.target.bytes().map(usize::from).sum();
+    let fails = (side.len() + sum).is_multiple_of(2);
     match kind {
         "slow" => Reply::After(40, Box::new(Reply::Raw(whole))),
-        "half" if fails && !headless => Reply::RawClose([head.as_bytes(), &body[..body.len() / 2]].concat()),
+        "half" if fails && !headless => {
+            Reply::RawClose([head.as_bytes(), &body[..body.len() / 2]].concat())
+        }
         "garbage" if fails => Reply::RawClose(b"SSH-2.0-OpenSSH_9\r\n\r\n".to_vec()),
         "cut" if fails => Reply::RawClose(Vec::new()),
         "stall" if fails => Reply::Stall,
@@ -90,6 +100,33 @@ struct Sent {
     perhaps: u64,
 }
 
+/// Asserts that an answer is what an application sends to this request, or one of the proxy's own.
+fn check(answer: &Answer, asked: (&str, &str, &str, usize)) {
+    let (method, kind, target, upload) = asked;
+    let asked = format!("{method} {target}: {} {}", answer.status, answer.text());
+    let Some(side) = answer.field("x-side") else {
+        return assert!(matches!(answer.status, 502 | 504), "{asked}");
+    };
+    let wanted = body(side, method, kind, target, upload);
+    if method == "HEAD" {
+        let length = (kind != "empty").then(|| wanted.len().to_string());
+        assert_eq!(answer.field("content-length"), length.as_deref(), "{asked}");
+    } else if answer.whole {
+        assert!(answer.body == wanted, "{asked}");
+    } else {
+        assert!(wanted.starts_with(&answer.body), "{asked}");
+    }
+    let status = match kind {
+        "missing" => 404,
+        "empty" => 204,
+        "error" => 500,
+        _ => 200,
+    };
+    assert_eq!(answer.status, status, "{asked}");
+    let of_a_slice = SLICES.iter().any(|s| target.starts_with(&format!("/{s}/")));
+    assert!(side == "legacy" || of_a_slice, "{asked}");
+}
+
 struct Eater {
     data: SocketAddr,
     dice: Dice,
@@ -103,7 +140,11 @@ impl Eater {
     fn eat(mut self, requests: u64) -> Sent {
         for i in 0..requests {
             let slice = *self.dice.pick(&["a", "b", "c", "d", "none", "A"]);
-            let kind = *if self.dice.below(3) == 0 { self.dice.pick(&ODD) } else { self.dice.pick(&PLAIN) };
+            let kind = *if self.dice.below(3) == 0 {
+                self.dice.pick(&ODD)
+            } else {
+                self.dice.pick(&PLAIN)
+            };
             let target = format!("/{slice}/{kind}/{}-{i}", self.number);
             match self.dice.below(20) {
                 0 => self.leave(&target),
@@ -117,17 +158,29 @@ impl Eater {
     }
 
     fn renew(&mut self) {
-        self.last = "new".to_owned();
+        "new".clone_into(&mut self.last);
         self.client = Client::connect(self.data);
     }
 
     fn ask(&mut self, target: &str, kind: &str) {
-        let method = *self.dice.pick(&["GET", "GET", "GET", "GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"]);
-        let field = *self.dice.pick(&[
-            "", "", "", "If-None-Match: \"x\"\r\n", "Range: bytes=0-1\r\n", "Supplant-Role: shadow\r\n",
-            "X-User: 7\r\n", "X-User: 31\r\nCookie: sessionid=4\r\n",
+        let method = *self.dice.pick(&[
+            "GET", "GET", "GET", "GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE",
         ]);
-        let upload = if matches!(method, "POST" | "PUT") { self.dice.index(100_000) } else { 0 };
+        let field = *self.dice.pick(&[
+            "",
+            "",
+            "",
+            "If-None-Match: \"x\"\r\n",
+            "Range: bytes=0-1\r\n",
+            "Supplant-Role: shadow\r\n",
+            "X-User: 7\r\n",
+            "X-User: 31\r\nCookie: sessionid=4\r\n",
+        ]);
+        let upload = if matches!(method, "POST" | "PUT") {
+            self.dice.index(100_000)
+        } else {
+            0
+        };
         let target = match self.dice.below(12) {
             0 => format!("{target}/logout"),
             1 => format!("{target}?token=1"),
@@ -142,33 +195,18 @@ impl Eater {
         // Where an application is gone the proxy may answer before it took the whole body.
         let written = std::io::Write::write_all(&mut self.client.stream, &bytes).is_ok();
         let Some(answer) = self.client.read(method == "HEAD") else {
-            assert!(!written || upload > 0, "{method} {target} got no answer after {}", self.last);
+            assert!(
+                !written || upload > 0,
+                "{method} {target} got no answer after {}",
+                self.last
+            );
             return self.renew();
         };
-        match answer.field("x-side").map(str::to_owned) {
-            Some(side) => {
-                let wanted = body(&side, method, kind, &target, upload);
-                if method == "HEAD" {
-                    let length = (kind != "empty").then(|| wanted.len().to_string());
-                    assert_eq!(answer.field("content-length"), length.as_deref(), "{target}");
-                } else if answer.whole {
-                    assert!(answer.body == wanted, "{method} {target}: {}", answer.text());
-                } else {
-                    assert!(wanted.starts_with(&answer.body), "{method} {target}: {}", answer.text());
-                }
-                let status = match kind {
-                    "missing" => 404,
-                    "empty" => 204,
-                    "error" => 500,
-                    _ => 200,
-                };
-                assert_eq!(answer.status, status, "{method} {target}");
-                let unmatched = !SLICES.iter().any(|s| target.starts_with(&format!("/{s}/")));
-                assert!(side == "legacy" || !unmatched, "{target} is no slice's");
-            }
-            None => assert!(matches!(answer.status, 502 | 504), "{method} {target}: {}", answer.status),
-        }
-        self.last = format!("{method} {target} {upload} {field:?} {} {:?} {}", answer.status, answer.fields, answer.whole);
+        check(&answer, (method, kind, &target, upload));
+        self.last = format!(
+            "{method} {target} {upload} {field:?} {} {:?} {}",
+            answer.status, answer.fields, answer.whole
+        );
         if !answer.whole || answer.field("connection") == Some("close") || !written {
             self.renew();
         }
@@ -177,7 +215,8 @@ impl Eater {
     /// Leaves as soon as the request is sent.
     fn leave(&mut self, target: &str) {
         self.sent.perhaps += 1;
-        self.client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+        self.client
+            .send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
         pause(self.dice.below(8));
         self.renew();
     }
@@ -185,7 +224,8 @@ impl Eater {
     /// Leaves in the middle of an answer.
     fn leave_within(&mut self, target: &str) {
         self.sent.perhaps += 1;
-        self.client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+        self.client
+            .send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
         let mut piece = [0; 500];
         let _n = self.client.stream.read(&mut piece);
         self.renew();
@@ -203,7 +243,11 @@ impl Eater {
                 assert_eq!(&back, b"over and out");
             }
         } else {
-            assert!(matches!(answer.status, 502 | 504), "{target}: {}", answer.status);
+            assert!(
+                matches!(answer.status, 502 | 504),
+                "{target}: {}",
+                answer.status
+            );
         }
         self.renew();
     }
@@ -231,7 +275,10 @@ fn rules(dice: &mut Dice, legacy: SocketAddr, candidate: SocketAddr) -> String {
             "canary, ramp: { by: \"header:x-user\", percent: 50% }", "cutover", "retired",
         ]);
         let shadow = dice.pick(&[
-            "rate: none", "rate: none, sample: 50%", "rate: 20/s", "rate: none, max_inflight: 2",
+            "rate: none",
+            "rate: none, sample: 50%",
+            "rate: 20/s",
+            "rate: none, max_inflight: 2",
             "rate: none, methods: [GET, HEAD, OPTIONS], except: [/a/text]",
         ]);
         writeln!(text, "  - {{ name: {name}, match: /{name}, to: new, shadow: {{ {shadow}, timeout: 200ms }}, stage: {stage} }}").unwrap();
@@ -280,7 +327,10 @@ fn stir(proxy: &Proxy, dice: &mut Dice, applications: [Origin; 2], done: &Atomic
             }
         }
     }
-    for (place, (side, address)) in [("legacy", legacy), ("candidate", candidate)].into_iter().enumerate() {
+    for (place, (side, address)) in [("legacy", legacy), ("candidate", candidate)]
+        .into_iter()
+        .enumerate()
+    {
         drop(running[place].take());
         drop(origin(side, again(address)));
     }
@@ -312,7 +362,10 @@ fn in_a_soup_of_everything_the_outcomes_add_up_and_no_answer_is_changed() {
     let waiter = {
         let done = Arc::clone(&done);
         std::thread::spawn(move || {
-            let all: Vec<_> = eaters.into_iter().map(std::thread::JoinHandle::join).collect();
+            let all: Vec<_> = eaters
+                .into_iter()
+                .map(std::thread::JoinHandle::join)
+                .collect();
             done.store(true, Ordering::Release);
             all
         })
@@ -330,11 +383,25 @@ fn in_a_soup_of_everything_the_outcomes_add_up_and_no_answer_is_changed() {
     }
     println!("_unmatched: {:?}", proxy.outcomes("_unmatched"));
     let metrics = proxy.metrics();
-    let counted = metrics.iter().filter(|(name, _)| name.starts_with("supplant_requests_total"));
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small counts")]
+    let counted = metrics
+        .iter()
+        .filter(|(name, _)| name.starts_with("supplant_requests_total"));
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "small counts"
+    )]
     let counted = counted.map(|(_, count)| *count as u64).sum::<u64>();
     let most = sent.surely + sent.perhaps;
-    assert!((sent.surely..=most).contains(&counted), "seed {seed}: {counted} of {}..={most}", sent.surely);
-    let panics: f64 = metrics.iter().filter(|(n, _)| n.starts_with("supplant_panics_total")).map(|(_, v)| v).sum();
+    assert!(
+        (sent.surely..=most).contains(&counted),
+        "seed {seed}: {counted} of {}..={most}",
+        sent.surely
+    );
+    let panics: f64 = metrics
+        .iter()
+        .filter(|(n, _)| n.starts_with("supplant_panics_total"))
+        .map(|(_, v)| v)
+        .sum();
     assert!(panics < 0.5, "seed {seed}: {panics} panics");
 }

@@ -421,7 +421,9 @@ fn early() -> std::net::SocketAddr {
                     let n = stream.read(&mut piece).unwrap();
                     head.extend_from_slice(&piece[..n]);
                 }
-                stream.write_all(b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n").unwrap();
+                stream
+                    .write_all(b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n")
+                    .unwrap();
                 while matches!(stream.read(&mut piece), Ok(n) if n > 0) {}
             });
         }
@@ -442,13 +444,29 @@ fn an_answer_before_the_end_of_an_upload_says_that_the_connection_ends() {
         "legacy: {gone}\nlimits: {{ request_body: 1MiB }}\nslices:\n  - {{ name: early, match: /early, to: \"http://{early}\", stage: cutover }}\n"
     );
     let proxy = Proxy::start(&rules);
-    for (target, size, status) in [("/gone", 200_000, 502), ("/early", 200_000, 401), ("/a/../../b", 200_000, 400), ("/large", 2 << 20, 413)] {
+    for (target, size, status) in [
+        ("/gone", 200_000, 502),
+        ("/early", 200_000, 401),
+        ("/a/../../b", 200_000, 400),
+        ("/large", 2 << 20, 413),
+    ] {
         let mut client = Client::connect(proxy.data);
-        client.send(format!("PUT {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n").as_bytes());
+        client.send(
+            format!("PUT {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n")
+                .as_bytes(),
+        );
         let answer = client.read(false).expect("an answer");
-        assert_eq!((answer.status, answer.field("connection")), (status, Some("close")), "{target}");
+        assert_eq!(
+            (answer.status, answer.field("connection")),
+            (status, Some("close")),
+            "{target}"
+        );
     }
     let mut client = Client::connect(proxy.data);
     let answer = client.ask("PUT", "/early", &[], b"x");
-    assert_eq!((answer.status, answer.field("connection")), (401, None), "all of it was read");
+    assert_eq!(
+        (answer.status, answer.field("connection")),
+        (401, None),
+        "all of it was read"
+    );
 }

@@ -32,7 +32,10 @@ impl Dice {
 }
 
 /// Reads a number that the caller of the tests may set.
-#[expect(clippy::disallowed_methods, reason = "a knob of the test run, not of the product")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a knob of the test run, not of the product"
+)]
 pub(crate) fn knob(name: &str, otherwise: u64) -> u64 {
     let value = std::env::var(name).ok();
     value.map_or(otherwise, |v| v.parse().expect("a number"))

@@ -293,8 +293,9 @@ async fn load(source: &Source) -> anyhow::Result<(Option<PathBuf>, Loaded)> {
         Source::Text(text) => (None, "--legacy".to_owned(), text.clone()),
         Source::File(path) => {
             let name = path.display().to_string();
-            let bytes = tokio::fs::read(path).await.with_context(|| {
-                format!("cannot read `{name}`; write one, or serve without by --legacy URL")
+            let bytes = tokio::fs::read(path).await.map_err(|error| {
+                let hint = "write one, or serve without by --legacy URL";
+                BadRules(format!("cannot read `{name}`; {hint}: {error}"))
             })?;
             let text = rules::decode(&bytes).map_err(|p| BadRules(p.render(&name)))?;
             (Some(path.clone()), name, text.to_owned())

@@ -2,6 +2,7 @@
 
 use super::check;
 use crate::model::Head;
+use crate::model::PairId;
 use crate::rules;
 use crate::rules::Refused;
 use anyhow::Context;
@@ -20,7 +21,7 @@ use std::path::PathBuf;
 Examples:
   supplant explain GET /api/orders/7
   supplant explain GET 'http://app.example.com/orders?page=2' -H 'X-Tenant: acme'
-  supplant explain GET /orders --chance 8155834870183914312    repeats a request of the access log")]
+  supplant explain GET /orders --chance 712f3c0a5be1d948    repeats a request of the access log")]
 pub(super) struct Args {
     /// The method.
     #[arg(value_parser = method)]
@@ -30,8 +31,9 @@ pub(super) struct Args {
     /// A header field, `Name: value`; may be given several times.
     #[arg(short = 'H', long = "header", value_name = "FIELD", value_parser = field)]
     headers: Vec<(HeaderName, HeaderValue)>,
-    /// The number of chance, as the access log has it; without it draws are told as shares.
-    #[arg(long, value_name = "N")]
+    /// The chance to draw with: the `id` of the access log (16 hexadecimal digits), or a number;
+    /// without it draws are told as shares.
+    #[arg(long, value_name = "N", value_parser = chance)]
     chance: Option<u64>,
     /// The address of the client.
     #[arg(long, value_name = "IP")]
@@ -51,6 +53,13 @@ pub(super) struct Args {
 
 fn method(text: &str) -> Result<Method, String> {
     Method::from_bytes(text.as_bytes()).map_err(|_| "a method is a word such as GET".to_owned())
+}
+
+/// Reads what the access log calls `id`, or a number in decimal.
+fn chance(text: &str) -> Result<u64, String> {
+    let id = PairId::parse(text).map(|id| id.0);
+    id.or_else(|| text.parse().ok())
+        .ok_or_else(|| "give the 16 digits of an id, or a number below 2^64".to_owned())
 }
 
 fn field(text: &str) -> Result<(HeaderName, HeaderValue), String> {
@@ -166,6 +175,15 @@ mod tests {
         ] {
             assert_eq!(Target::parse(url), Target { host, path, query }, "{url}");
         }
+    }
+
+    #[test]
+    fn chance_is_an_id_of_the_log_or_a_number() {
+        assert_eq!(chance("0000000000000010"), Ok(16));
+        assert_eq!(chance("ffffffffffffffff"), Ok(u64::MAX));
+        assert_eq!(chance("18446744073709551615"), Ok(u64::MAX));
+        assert_eq!(chance("7"), Ok(7));
+        assert!(chance("abc").is_err() && chance("18446744073709551616").is_err());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::body::Body;
 use crate::upstream::ErrorKind;
 use bytes::Bytes;
+use http::HeaderMap;
 use http::HeaderValue;
 use http::Response;
 use http::StatusCode;
@@ -77,6 +78,13 @@ pub(super) fn failed(kind: ErrorKind) -> Response<Body> {
         ErrorKind::TooLarge => return Refusal::Body.response(),
     };
     text_response(status, text)
+}
+
+/// Says that the connection ends with this answer: what was not read of the request's body stands in
+/// the way of the next request (RFC 9112 section 9.6).
+pub(super) fn close(headers: &mut HeaderMap) {
+    let close = HeaderValue::from_static("close");
+    headers.insert(header::CONNECTION, close);
 }
 
 fn text_response(status: StatusCode, text: &'static str) -> Response<Body> {

@@ -121,6 +121,11 @@ impl Ending {
         }
     }
 
+    /// Returns whether some of the client's body was not read so far.
+    pub(super) fn unread(&self) -> bool {
+        self.upload.as_ref().is_some_and(|upload| !upload.ended())
+    }
+
     /// The head of the answer is here.
     pub(super) fn head(
         &mut self,
@@ -190,9 +195,9 @@ impl Ending {
         }
         self.how = How::Completed;
         // A connection with an unsent request body is never kept.
-        let sent_whole = self.upload.as_ref().is_none_or(Progress::ended);
+        let unread = self.unread();
         if let Some(lease) = self.lease.take()
-            && sent_whole
+            && !unread
         {
             lease.give_back(Instant::now());
         }

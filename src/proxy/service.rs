@@ -123,17 +123,20 @@ impl Proxy {
             head::wants_upgrade(request.headers()).then(|| hyper::upgrade::on(&mut request));
         let (parts, body) = request.into_parts();
         let chance = clock::chance();
+        let unread = !body.is_end_stream();
         if parts.method == Method::CONNECT {
-            return self.refuse(table.lane(None), Refusal::Connect);
+            return self.refuse(table.lane(None), Refusal::Connect, unread);
         }
         let decision = match rules::decide(&table.snapshot, &self.head(&parts), chance, &mut ()) {
             Ok(decision) => decision,
-            Err(rules::Refused::Path) => return self.refuse(table.lane(None), Refusal::Path),
+            Err(rules::Refused::Path) => {
+                return self.refuse(table.lane(None), Refusal::Path, unread);
+            }
         };
         let lane = Arc::clone(table.lane(decision.slice));
         drop(table);
         if self.is_too_large(&parts.headers) {
-            return self.refuse(&lane, Refusal::Body);
+            return self.refuse(&lane, Refusal::Body, unread);
         }
         let (open, watched, mirror) = Self::count(&lane, &decision, &parts, arrived);
         let id = PairId(chance);
@@ -150,7 +153,10 @@ impl Proxy {
         match self.forward(&mut ending, asking, &decision, watched).await {
             Ok(answer) => Self::relay(ending, answer),
             Err(kind) => {
-                let response = answer::failed(kind);
+                let mut response = answer::failed(kind);
+                if ending.unread() {
+                    answer::close(response.headers_mut());
+                }
                 ending.failed(kind);
                 ending.answered_by_us(response.status().as_u16());
                 response
@@ -218,11 +224,14 @@ impl Proxy {
         }
     }
 
-    fn refuse(&self, lane: &Lane, why: Refusal) -> Response<Body> {
+    fn refuse(&self, lane: &Lane, why: Refusal, unread: bool) -> Response<Body> {
         lane.tally().ended(REFUSED);
         let name = "supplant_requests_refused_total";
         self.thread.metrics.counter(name, &[why.as_str()]).inc();
-        let response = why.response();
+        let mut response = why.response();
+        if unread {
+            answer::close(response.headers_mut());
+        }
         if self.thread.log.is_on() {
             tracing::debug!(reason = why.as_str(), "a request was refused");
         }
@@ -364,6 +373,9 @@ impl Proxy {
         let (mut parts, body) = response.into_parts();
         parts.headers = head::response_fields(parts.headers);
         parts.version = http::Version::HTTP_11;
+        if ending.unread() {
+            answer::close(&mut parts.headers);
+        }
         Response::from_parts(parts, Body::relayed(body, idle, ending))
     }
 

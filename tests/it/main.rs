@@ -4,6 +4,10 @@
     clippy::unwrap_used,
     reason = "a test that meets the unexpected is to fail"
 )]
+#![expect(
+    clippy::print_stdout,
+    reason = "a test tells its seeds and figures by printing"
+)]
 #![expect(clippy::float_cmp, reason = "counts are read back as floats")]
 #![expect(
     clippy::format_push_string,
@@ -12,11 +16,15 @@
 )]
 #![expect(clippy::disallowed_methods, reason = "tests measure time by the wall")]
 
+mod cli;
+mod documents;
 mod faults;
 mod house;
 mod mirror;
+mod noise;
 mod reload;
 mod routing;
+mod soup;
 mod support;
 mod takeback;
 mod wire;

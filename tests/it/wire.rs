@@ -406,3 +406,66 @@ fn a_second_instance_on_the_same_address_fails() {
         "{error:#}"
     );
 }
+
+/// An application that answers 401 as soon as a head is there, and leaves the body alone.
+fn early() -> std::net::SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            std::thread::spawn(move || {
+                use std::io::Write;
+                let (mut stream, mut head, mut piece) = (stream.unwrap(), Vec::new(), [0; 4096]);
+                while !head.windows(4).any(|w| w == b"\r\n\r\n") {
+                    let n = stream.read(&mut piece).unwrap();
+                    head.extend_from_slice(&piece[..n]);
+                }
+                stream
+                    .write_all(b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n")
+                    .unwrap();
+                while matches!(stream.read(&mut piece), Ok(n) if n > 0) {}
+            });
+        }
+    });
+    address
+}
+
+/// What was not read of an upload stands in the way of the next request, so the answer says that the
+/// connection ends, and no client sends into a closed one.
+#[test]
+fn an_answer_before_the_end_of_an_upload_says_that_the_connection_ends() {
+    let gone = {
+        let origin = Origin::start(|_| Reply::Stall);
+        origin.url()
+    };
+    let early = early();
+    let rules = format!(
+        "legacy: {gone}\nlimits: {{ request_body: 1MiB }}\nslices:\n  - {{ name: early, match: /early, to: \"http://{early}\", stage: cutover }}\n"
+    );
+    let proxy = Proxy::start(&rules);
+    for (target, size, status) in [
+        ("/gone", 200_000, 502),
+        ("/early", 200_000, 401),
+        ("/a/../../b", 200_000, 400),
+        ("/large", 2 << 20, 413),
+    ] {
+        let mut client = Client::connect(proxy.data);
+        client.send(
+            format!("PUT {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n")
+                .as_bytes(),
+        );
+        let answer = client.read(false).expect("an answer");
+        assert_eq!(
+            (answer.status, answer.field("connection")),
+            (status, Some("close")),
+            "{target}"
+        );
+    }
+    let mut client = Client::connect(proxy.data);
+    let answer = client.ask("PUT", "/early", &[], b"x");
+    assert_eq!(
+        (answer.status, answer.field("connection")),
+        (401, None),
+        "all of it was read"
+    );
+}

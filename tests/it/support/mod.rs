@@ -2,10 +2,13 @@
 //! product started whole.
 
 mod client;
+mod dice;
 mod origin;
 mod proxy;
 
 pub(crate) use client::Client;
+pub(crate) use dice::Dice;
+pub(crate) use dice::knob;
 pub(crate) use origin::Origin;
 pub(crate) use origin::Reply;
 pub(crate) use origin::Seen;

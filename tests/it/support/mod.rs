@@ -6,6 +6,7 @@ mod dice;
 mod origin;
 mod proxy;
 
+pub(crate) use client::Answer;
 pub(crate) use client::Client;
 pub(crate) use dice::Dice;
 pub(crate) use dice::knob;

@@ -31,6 +31,7 @@ use crate::store::Writer;
 use crate::tasks::Tasks;
 use crate::telemetry::AccessLog;
 use crate::telemetry::Metrics;
+use crate::telemetry::process;
 use anyhow::Context;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -168,6 +169,7 @@ impl Base {
             metrics: self.metrics.clone(),
             log: log.clone(),
         })?;
+        process::started(&self.metrics, clock::now());
         let gather = gatherer(&self.metrics, &ends, shadow, plane.open_connections());
         let (admin, token) = self.start_admin(&ends, plane.addresses(), gather).await?;
         self.tasks.spawn(control.run());
@@ -404,6 +406,7 @@ fn gatherer(
             shadow.memory().limit(),
         );
         set("supplant_open_connections", open());
+        process::export(&metrics);
         metrics.gather()
     })
 }

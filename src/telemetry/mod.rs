@@ -3,6 +3,7 @@
 pub mod access;
 pub mod metrics;
 pub mod names;
+pub mod process;
 pub mod process_log;
 
 pub use access::AccessLog;

@@ -358,12 +358,6 @@ pub const ROWS: &[Row] = &[
         "Records that never reached the store.",
     ),
     row(
-        "supplant_sse_clients",
-        Gauge,
-        &[],
-        "Open event streams of the dashboard.",
-    ),
-    row(
         "supplant_metric_label_overflow_total",
         Counter,
         &["metric"],

@@ -84,103 +84,142 @@ pub struct Running {
     tasks: Tasks,
 }
 
+/// What the planes and the admin side are started with.
+struct Base {
+    startup: Startup,
+    settings: Settings,
+    tokens: Vec<Token>,
+    home: PathBuf,
+    metrics: Metrics,
+    tasks: Tasks,
+    writer: Writer,
+    library: Library,
+}
+
 /// Starts everything on the runtime that calls, and the planes on threads of their own.
 pub async fn start(settings: Settings) -> anyhow::Result<Running> {
     let (path, loaded) = load(&settings.source()).await?;
     let startup = overridden(loaded.snapshot.startup().clone(), &settings);
-    let base = settings.base();
-    let tokens = read_tokens(&startup, &base)?;
+    let folder = settings.base();
+    let tokens = read_tokens(&startup, &folder)?;
     if let Some(why) = admin::refuse_open(startup.admin.address.ip(), tokens.len()) {
         anyhow::bail!(why);
     }
-    let metrics = Metrics::new();
-    let tasks = Tasks::default();
-    let opened = store::open(
-        &store::Options {
-            url: startup.store.0.clone(),
-            base: base.clone(),
-            forget_positions: settings.forget_positions,
-            limits: store::Limits::default(),
-        },
-        clock::now(),
-    )
-    .await?;
-    let home = home_of(&opened.url, &base);
-    let key = secret_key(&home.join("supplant.key"))?;
-    let (writer, library) = (opened.writer.clone(), opened.library.clone());
+    let (metrics, tasks) = (Metrics::new(), Tasks::default());
+    let options = store::Options {
+        url: startup.store.0.clone(),
+        base: folder.clone(),
+        forget_positions: settings.forget_positions,
+        limits: store::Limits::default(),
+    };
+    let opened = store::open(&options, clock::now()).await?;
     tasks.spawn(opened.writer_task.run());
     tasks.spawn(opened.keeper_task.run());
-    let mut control = Control::new(control::Parts {
+    let base = Base {
+        home: home_of(&opened.url, &folder),
+        writer: opened.writer.clone(),
+        library: opened.library,
+        startup,
+        tokens,
+        metrics: metrics.clone(),
+        tasks: tasks.clone(),
+        settings,
+    };
+    let control = Control::new(control::Parts {
         path,
         first: loaded,
         positions: opened.positions,
         lost: opened.lost,
         saved: opened.saved,
-        writer: writer.clone(),
+        writer: opened.writer,
         keeper: opened.keeper,
         store_url: opened.url,
-        node: settings.node.clone().unwrap_or_else(node_name),
-        metrics: metrics.clone(),
-        tasks: tasks.clone(),
+        node: base.settings.node.clone().unwrap_or_else(node_name),
+        metrics,
+        tasks,
     });
     control.resolve(NAMES).await;
-    let ends = control.ends();
-    let threads = startup.threads.unwrap_or_else(cores);
-    let (shadow_plane, shadow, deltas) = shadow::Plane::start(shadow::PlaneParts {
-        threads: threads.div_ceil(2),
-        memory: Memory::new(CAPTURED),
-        writer: writer.clone(),
-        key: RedactKey::new(key),
-        metrics: metrics.clone(),
-    })
-    .context("cannot start the shadow threads")?;
-    control.attach(shadow.clone(), deltas);
-    let dropped = metrics.counter("supplant_access_log_dropped_total", &[]);
-    let log = AccessLog::new(settings.access_log.unwrap_or(AccessFormat::Off), dropped);
-    let plane = proxy::Plane::start(&proxy::PlaneParts {
-        listen: startup.listen.clone(),
-        threads,
-        limits: startup.limits,
-        tables: ends.tables.clone(),
-        shadow: shadow.clone(),
-        metrics: metrics.clone(),
-        log: log.clone(),
-    })?;
-    let listener = bind_admin(startup.admin.address).await?;
-    let token = admin::write_token(&home.join("supplant.token"))
-        .with_context(|| format!("cannot write `{}`", home.join("supplant.token").display()))?;
-    let data = plane.addresses().to_vec();
-    let admin = listener.local_addr()?;
-    let gather = gatherer(&metrics, &ends, shadow, plane.open_connections());
-    let parts = admin_parts(
-        &startup,
-        &data,
-        admin,
-        (tokens, &token),
-        &ends,
-        library,
-        gather,
-    )?;
-    let stopping = tasks.stopping();
-    tasks.spawn(async move {
-        if let Err(error) = admin::serve(listener, parts, stopping).await {
-            tracing::error!(%error, "the admin side ended");
-        }
-    });
-    tasks.spawn(control.run());
-    Ok(Running {
-        data,
-        admin,
-        token,
-        drain: startup.drain,
-        plane,
-        shadow: shadow_plane,
-        log_thread: write_log(&log)?,
-        log,
-        events: ends.events,
-        writer,
-        tasks,
-    })
+    base.start(control).await
+}
+
+impl Base {
+    async fn start(self, mut control: Control) -> anyhow::Result<Running> {
+        let ends = control.ends();
+        let threads = self.startup.threads.unwrap_or_else(cores);
+        let key = secret_key(&self.home.join("supplant.key"))?;
+        let (shadow_plane, shadow, deltas) = shadow::Plane::start(shadow::PlaneParts {
+            threads: threads.div_ceil(2),
+            memory: Memory::new(CAPTURED),
+            writer: self.writer.clone(),
+            key: RedactKey::new(key),
+            metrics: self.metrics.clone(),
+        })
+        .context("cannot start the shadow threads")?;
+        control.attach(shadow.clone(), deltas);
+        let name = "supplant_access_log_dropped_total";
+        let format = self.settings.access_log.unwrap_or(AccessFormat::Off);
+        let log = AccessLog::new(format, self.metrics.counter(name, &[]));
+        let plane = proxy::Plane::start(&proxy::PlaneParts {
+            listen: self.startup.listen.clone(),
+            threads,
+            limits: self.startup.limits,
+            tables: ends.tables.clone(),
+            shadow: shadow.clone(),
+            metrics: self.metrics.clone(),
+            log: log.clone(),
+        })?;
+        let gather = gatherer(&self.metrics, &ends, shadow, plane.open_connections());
+        let (admin, token) = self.start_admin(&ends, plane.addresses(), gather).await?;
+        self.tasks.spawn(control.run());
+        Ok(Running {
+            data: plane.addresses().to_vec(),
+            admin,
+            token,
+            drain: self.startup.drain,
+            plane,
+            shadow: shadow_plane,
+            log_thread: write_log(&log)?,
+            log,
+            events: ends.events,
+            writer: self.writer,
+            tasks: self.tasks,
+        })
+    }
+
+    async fn start_admin(
+        &self,
+        ends: &Ends,
+        data: &[SocketAddr],
+        metrics: admin::Gather,
+    ) -> anyhow::Result<(SocketAddr, String)> {
+        let wanted = self.startup.admin.address;
+        let listener = TcpListener::bind(wanted)
+            .await
+            .with_context(|| format!("cannot listen on {wanted} for the admin side"))?;
+        let address = listener.local_addr()?;
+        let path = self.home.join("supplant.token");
+        let token = admin::write_token(&path)
+            .with_context(|| format!("cannot write `{}`", path.display()))?;
+        let mut tokens = self.tokens.clone();
+        tokens.extend(Token::new("local", admin::Role::Operator, &token));
+        let url = |address: &SocketAddr| format!("http://{address}");
+        let parts = admin::Parts {
+            board: ends.board.clone(),
+            shelf: Shelf::Library(self.library.clone()),
+            events: ends.events.clone(),
+            metrics,
+            auth: Auth::new(address, &self.startup.admin.hosts, tokens)?,
+            data: data.first().map(url).unwrap_or_default(),
+            admin: url(&address),
+        };
+        let stopping = self.tasks.stopping();
+        self.tasks.spawn(async move {
+            if let Err(error) = admin::serve(listener, parts, stopping).await {
+                tracing::error!(%error, "the admin side ended");
+            }
+        });
+        Ok((address, token))
+    }
 }
 
 impl Running {
@@ -337,38 +376,6 @@ fn secret_key(path: &Path) -> anyhow::Result<[u8; 32]> {
         }
         Err(error) => Err(error).with_context(fail),
     }
-}
-
-async fn bind_admin(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address} for the admin side"))
-}
-
-fn admin_parts(
-    startup: &Startup,
-    data: &[SocketAddr],
-    admin: SocketAddr,
-    tokens: (Vec<Token>, &str),
-    ends: &Ends,
-    library: Library,
-    metrics: admin::Gather,
-) -> anyhow::Result<admin::Parts> {
-    let (mut tokens, own) = tokens;
-    tokens.extend(Token::new("local", admin::Role::Operator, own));
-    let auth = Auth::new(admin, &startup.admin.hosts, tokens)?;
-    let data = data
-        .first()
-        .map_or_else(String::new, |a| format!("http://{a}"));
-    Ok(admin::Parts {
-        board: ends.board.clone(),
-        shelf: Shelf::Library(library),
-        events: ends.events.clone(),
-        metrics,
-        auth,
-        data,
-        admin: format!("http://{admin}"),
-    })
 }
 
 /// Returns what writes the metrics: everything that is read when asked is brought up to date first.

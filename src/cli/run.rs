@@ -72,8 +72,7 @@ impl Args {
             Some(AccessLog::Off) => AccessFormat::Off,
             Some(AccessLog::Json) => AccessFormat::Json,
             Some(AccessLog::Text) => AccessFormat::Text,
-            None if std::io::stdout().is_terminal() => AccessFormat::Text,
-            None => AccessFormat::Json,
+            None => by_output(std::io::stdout().is_terminal()),
         };
         Settings {
             config: self.config,
@@ -86,6 +85,14 @@ impl Args {
             node: self.node,
             forget_positions: self.forget_positions,
         }
+    }
+}
+
+fn by_output(terminal: bool) -> AccessFormat {
+    if terminal {
+        AccessFormat::Text
+    } else {
+        AccessFormat::Json
     }
 }
 

@@ -151,7 +151,7 @@ impl IdleTimer {
         while timer.as_mut().poll(cx).is_ready() {
             match self.moved.take() {
                 Some(moved) if moved + limit > Instant::now() => {
-                    timer.as_mut().reset(moved + limit)
+                    timer.as_mut().reset(moved + limit);
                 }
                 _ => return true,
             }

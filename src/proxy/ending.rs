@@ -225,9 +225,8 @@ impl Ending {
 
     fn settle(&mut self, now: Instant) {
         match self.how {
-            How::Open => self.decide(Outcome::Aborted),
+            How::Open | How::Failed(ErrorKind::Client) => self.decide(Outcome::Aborted),
             How::Failed(ErrorKind::TooLarge) => self.decide(crate::table::REFUSED),
-            How::Failed(ErrorKind::Client) => self.decide(Outcome::Aborted),
             How::Failed(ErrorKind::Local) => self.decide(Outcome::Shed(Shed::Local)),
             How::Failed(_) => self.decide(match self.side {
                 Side::Legacy => Outcome::LegacyError,

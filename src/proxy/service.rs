@@ -137,7 +137,7 @@ impl Proxy {
         if self.is_too_large(&parts.headers) {
             return self.refuse(&lane, Refusal::Body, unread);
         }
-        let (open, watched) = self.count(&lane, &decision, &parts, arrived);
+        let (open, watched) = Self::count(&lane, &decision, &parts, arrived);
         let id = PairId(chance);
         let record = self.record(&lane, &decision, &parts, id, open.is_some());
         let side = decision.primary;
@@ -150,7 +150,7 @@ impl Proxy {
             upgrade,
         };
         match self.forward(&mut ending, asking, &decision, watched).await {
-            Ok(answer) => self.relay(ending, answer),
+            Ok(answer) => Self::relay(ending, answer),
             Err(kind) => {
                 let mut response = answer::failed(kind);
                 if ending.unread() {
@@ -186,7 +186,6 @@ impl Proxy {
     /// Counts the request, and returns whether it is watched: its outcome is open, or legacy is to
     /// be asked again for its own sake.
     fn count(
-        &self,
         lane: &Arc<Lane>,
         decision: &Decision,
         parts: &Parts,
@@ -336,7 +335,7 @@ impl Proxy {
     }
 
     /// Turns a side's answer into the client's.
-    fn relay(&self, mut ending: Ending, answered: Answered) -> Response<Body> {
+    fn relay(mut ending: Ending, answered: Answered) -> Response<Body> {
         let Answered {
             sent,
             upgrade,

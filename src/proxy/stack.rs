@@ -68,14 +68,11 @@ impl Future for Caught {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let inner = &mut self.inner;
         let polled = std::panic::catch_unwind(AssertUnwindSafe(|| inner.as_mut().poll(cx)));
-        match polled {
-            Ok(polled) => polled,
-            Err(_) => {
-                self.caught.inc();
-                tracing::error!("a request panicked; it was answered with 500");
-                Poll::Ready(Ok(Refusal::Panic.response()))
-            }
-        }
+        polled.unwrap_or_else(|_| {
+            self.caught.inc();
+            tracing::error!("a request panicked; it was answered with 500");
+            Poll::Ready(Ok(Refusal::Panic.response()))
+        })
     }
 }
 

@@ -37,9 +37,9 @@ impl Shadow {
         for i in 0..self.queues.len() {
             let queue = &self.queues[(lane + i) % self.queues.len()];
             match queue.try_send(job) {
-                Ok(()) => return,
                 Err(TrySendError::Full(back)) => job = back,
-                Err(TrySendError::Closed(_)) => return, // the guard in it counts `shed(drain)`
+                // Of a closed queue the guard in the job counts `shed(drain)`.
+                Ok(()) | Err(TrySendError::Closed(_)) => return,
             }
         }
         if let Some(open) = job.open {
@@ -178,7 +178,7 @@ fn run(worker: Worker, mut jobs: mpsc::Receiver<Job>, mut stopped: watch::Receiv
 /// Makes the scheduler prefer the data plane. Where that is not allowed, all runs at one priority.
 fn lower_priority() {
     let lower = ThreadPriorityValue::try_from(20u8).map(ThreadPriority::Crossplatform);
-    match lower.map(|priority| priority.set_for_current()) {
+    match lower.map(ThreadPriority::set_for_current) {
         Ok(Ok(())) => {}
         other => tracing::debug!(?other, "shadow threads run at the default priority"),
     }

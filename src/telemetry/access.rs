@@ -125,6 +125,7 @@ impl AccessLog {
         let mut text = Vec::new();
         loop {
             let last = self.stop.load(Ordering::Acquire);
+            let mut written = 0;
             let rings = self
                 .rings
                 .lock()
@@ -133,13 +134,13 @@ impl AccessLog {
             for ring in rings {
                 let lines =
                     std::mem::take(&mut *ring.lines.lock().unwrap_or_else(PoisonError::into_inner));
+                written += lines.len() as u64;
                 for line in &lines {
                     line.write(self.format, &mut text);
                 }
             }
             if !text.is_empty() && out.write_all(&text).and_then(|()| out.flush()).is_err() {
-                self.dropped
-                    .inc_by(text.iter().filter(|b| **b == b'\n').count() as u64);
+                self.dropped.inc_by(written);
             }
             text.clear();
             if last {

@@ -399,10 +399,10 @@ pub fn reference() -> String {
         } else {
             row.labels.join(", ")
         };
-        out.push_str(&format!(
-            "| `{}` | {kind} | {labels} | {} |\n",
-            row.name, row.help
-        ));
+        let cells = [
+            "| `", row.name, "` | ", kind, " | ", &labels, " | ", row.help, " |\n",
+        ];
+        out.push_str(&cells.concat());
     }
     out
 }

@@ -113,6 +113,10 @@ fn request_fields(parts: &Parts, client: Client, role: Role) -> HeaderMap {
         // RFC 9112 section 3.2.2: an absolute target replaces the Host that came with it.
         out.insert(header::HOST, value);
     }
+    if !out.contains_key(header::HOST) {
+        // RFC 9112 section 3.2: HTTP/1.1 wants the field, and a client of HTTP/1.0 may lack it.
+        out.insert(header::HOST, HeaderValue::from_static(""));
+    }
     add_forwarding(&mut out, client);
     if role != Role::Served {
         out.insert(ROLE, HeaderValue::from_static(role.as_str()));
@@ -151,7 +155,7 @@ fn add_forwarding(out: &mut HeaderMap, client: Client) {
         }
     }
     out.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
-    if let Some(host) = out.get(header::HOST).cloned() {
+    if let Some(host) = out.get(header::HOST).filter(|h| !h.is_empty()).cloned() {
         out.insert(FORWARDED_HOST, host);
     }
     out.insert(FORWARDED_PORT, HeaderValue::from(client.port));

@@ -107,7 +107,7 @@ impl Lease {
 
 enum Tried {
     Answered(Box<Sent>),
-    Unsent(Request<Outgoing>, Error),
+    Unsent(Box<Request<Outgoing>>, Error),
     Failed(Error),
 }
 
@@ -135,7 +135,7 @@ impl Pool {
         }
         let first = backend.turn();
         let mut refused = 0;
-        let mut repeated = false;
+        let mut sent_again = false;
         let mut fresh = false;
         let mut request = make();
         for _ in 0..UNSENT_TRIES + targets.len() {
@@ -145,7 +145,7 @@ impl Pool {
             } else {
                 target.take(plan.repeatable).await
             };
-            let reused = kept.is_some();
+            let was_kept = kept.is_some();
             let started = Instant::now();
             let (sender, connect) = match kept {
                 Some(sender) => (sender, Duration::ZERO),
@@ -163,18 +163,18 @@ impl Pool {
             match self.try_on(target, sender, request, &plan, connect).await {
                 Tried::Answered(sent) => return Ok(*sent),
                 Tried::Unsent(back, error) => {
-                    if !reused && fresh {
+                    if !was_kept && fresh {
                         return Err(error);
                     }
-                    fresh = !reused;
-                    request = back;
+                    fresh = !was_kept;
+                    request = *back;
                 }
                 Tried::Failed(error) => {
-                    let raced = reused && error.kind == ErrorKind::Closed;
-                    if !plan.repeatable || repeated || !raced {
+                    let raced = was_kept && error.kind == ErrorKind::Closed;
+                    if !plan.repeatable || sent_again || !raced {
                         return Err(error);
                     }
-                    repeated = true;
+                    sent_again = true;
                     fresh = true;
                     request = make();
                 }
@@ -254,7 +254,9 @@ impl Pool {
                 head_at: Instant::now(),
             })),
             Some(Err(mut failed)) => match failed.take_message() {
-                Some(request) => Tried::Unsent(request, Error::speaking(failed.into_error())),
+                Some(request) => {
+                    Tried::Unsent(Box::new(request), Error::speaking(failed.into_error()))
+                }
                 None => Tried::Failed(Error::speaking(failed.into_error())),
             },
         }

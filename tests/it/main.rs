@@ -3,8 +3,15 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a test tells what is wrong by where it stops, and its seeds and figures by printing"
+    reason = "a test that meets the unexpected is to fail, and says its seed and figures"
 )]
+#![expect(clippy::float_cmp, reason = "counts are read back as floats")]
+#![expect(
+    clippy::format_push_string,
+    clippy::format_collect,
+    reason = "small texts, read often"
+)]
+#![expect(clippy::disallowed_methods, reason = "tests measure time by the wall")]
 
 mod cli;
 mod documents;

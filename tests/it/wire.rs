@@ -400,8 +400,7 @@ fn a_second_instance_on_the_same_address_fails() {
         .unwrap();
     let error = runtime
         .block_on(supplant::app::start(settings))
-        .err()
-        .expect("it fails");
+        .expect_err("it fails");
     assert!(
         format!("{error:#}").contains("cannot listen on"),
         "{error:#}"

@@ -164,7 +164,7 @@ impl Client {
     }
 
     fn fill(&mut self) -> bool {
-        let mut piece = [0; 65_536];
+        let mut piece = [0; 16_384];
         match self.stream.read(&mut piece) {
             Ok(n @ 1..) => {
                 self.buffer.extend_from_slice(&piece[..n]);

@@ -20,8 +20,6 @@ pub(crate) struct Seen {
     /// Names as sent, in order.
     pub(crate) fields: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
-    /// Which connection it came on, from 0.
-    pub(crate) connection: usize,
 }
 
 impl Seen {
@@ -107,10 +105,10 @@ impl Origin {
                 if stop.load(Ordering::Acquire) {
                     return;
                 }
-                let number = connections.fetch_add(1, Ordering::AcqRel);
+                connections.fetch_add(1, Ordering::AcqRel);
                 open.lock().unwrap().push(stream.try_clone().unwrap());
                 let (handler, seen) = (Arc::clone(&handler), Arc::clone(&seen));
-                std::thread::spawn(move || serve(stream, number, &*handler, &seen));
+                std::thread::spawn(move || serve(stream, &*handler, &seen));
             }
         });
         origin
@@ -141,10 +139,10 @@ impl Drop for Origin {
     }
 }
 
-fn serve(mut stream: TcpStream, number: usize, handler: &Handler, seen: &Mutex<Vec<Seen>>) {
+fn serve(mut stream: TcpStream, handler: &Handler, seen: &Mutex<Vec<Seen>>) {
     stream.set_nodelay(true).unwrap();
     let mut buffer = Vec::new();
-    while let Some(request) = read_request(&mut stream, &mut buffer, number) {
+    while let Some(request) = read_request(&mut stream, &mut buffer) {
         seen.lock().unwrap().push(request.clone());
         if !answer(&mut stream, handler(&request)) {
             return;
@@ -211,7 +209,7 @@ fn large(stream: &mut TcpStream, mut left: u64) -> bool {
     true
 }
 
-fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>, number: usize) -> Option<Seen> {
+fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Seen> {
     let end = loop {
         if let Some(at) = buffer.windows(4).position(|w| w == b"\r\n\r\n") {
             break at + 4;
@@ -234,7 +232,6 @@ fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>, number: usize) -> 
         target,
         fields,
         body: Vec::new(),
-        connection: number,
     };
     seen.body = read_body(stream, buffer, &seen)?;
     Some(seen)
@@ -278,7 +275,7 @@ fn read_body(stream: &mut TcpStream, buffer: &mut Vec<u8>, seen: &Seen) -> Optio
 }
 
 fn fill(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> bool {
-    let mut piece = [0; 65_536];
+    let mut piece = [0; 16_384];
     match stream.read(&mut piece) {
         Ok(n @ 1..) => {
             buffer.extend_from_slice(&piece[..n]);

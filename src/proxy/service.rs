@@ -17,6 +17,7 @@ use crate::model::NotMirrored;
 use crate::model::Outcome;
 use crate::model::PairId;
 use crate::model::Role;
+use crate::model::Shed;
 use crate::model::Side;
 use crate::model::SliceId;
 use crate::model::Stage;
@@ -137,9 +138,9 @@ impl Proxy {
         if self.is_too_large(&parts.headers) {
             return self.refuse(&lane, Refusal::Body, unread);
         }
-        let (open, watched) = Self::count(&lane, &decision, &parts, arrived);
+        let (open, watched, mirror) = Self::count(&lane, &decision, &parts, arrived);
         let id = PairId(chance);
-        let record = self.record(&lane, &decision, &parts, id, open.is_some());
+        let record = self.record(&lane, &decision, &parts, id, mirror);
         let side = decision.primary;
         let method = parts.method.clone();
         let thread = Rc::clone(&self.thread);
@@ -183,27 +184,33 @@ impl Proxy {
         length.is_some_and(|length| length > limit)
     }
 
-    /// Counts the request, and returns whether it is watched: its outcome is open, or legacy is to
-    /// be asked again for its own sake.
+    /// Counts the request, and returns whether it is watched (its outcome is open, or legacy is to
+    /// be asked again for its own sake), and what is known of its outcome in one word.
     fn count(
         lane: &Arc<Lane>,
         decision: &Decision,
         parts: &Parts,
         now: Instant,
-    ) -> (Option<Open>, bool) {
+    ) -> (Option<Open>, bool, &'static str) {
         let tally = lane.tally();
         if decision.position.stage() == Stage::Retired && decision.primary == Side::Legacy {
             tally.retired_hit();
         }
         match decision.mirror {
-            Mirror::Copy if lane.copy_passes(now) => (Some(tally.open()), true),
-            Mirror::Copy => {
+            Mirror::Copy if !lane.copy_passes(now) => {
                 tally.ended(Outcome::SampledOut);
-                (None, false)
+                (None, false, Outcome::SampledOut.name())
             }
+            Mirror::Copy if lane.is_stuck() => {
+                let outcome = Outcome::Shed(Shed::Inflight);
+                tally.ended(outcome);
+                (None, false, outcome.name())
+            }
+            Mirror::Copy => (Some(tally.open()), true, "pending"),
             Mirror::ControlOnly => {
-                tally.ended(Outcome::NotMirrored(NotMirrored::Stage));
-                (None, lane.copy_passes(now))
+                let outcome = Outcome::NotMirrored(NotMirrored::Stage);
+                tally.ended(outcome);
+                (None, lane.copy_passes(now), outcome.name())
             }
             Mirror::Ended(outcome) => {
                 tally.ended(outcome);
@@ -212,7 +219,7 @@ impl Proxy {
                     let endpoint = known.endpoint(parts.method.as_str(), parts.uri.path());
                     lane.notes().excluded(&endpoint, Excluded::Rule);
                 }
-                (None, false)
+                (None, false, outcome.name())
             }
         }
     }
@@ -378,17 +385,11 @@ impl Proxy {
         decision: &Decision,
         parts: &Parts,
         id: PairId,
-        pending: bool,
+        mirror: &'static str,
     ) -> Option<Box<Record>> {
         if !self.thread.log.is_on() {
             return None;
         }
-        let mirror = match decision.mirror {
-            Mirror::Copy if pending => "pending",
-            Mirror::Copy => "sampled_out",
-            Mirror::ControlOnly => "not_mirrored",
-            Mirror::Ended(outcome) => outcome.name(),
-        };
         let text = |name| Some(parts.headers.get(name)?.to_str().ok()?.to_owned());
         let trace = text("traceparent").and_then(|t| t.split('-').nth(1).map(str::to_owned));
         Some(Box::new(Record {

@@ -59,6 +59,9 @@ pub struct Served {
 
 const ROLES: [Role; 3] = [Role::Served, Role::Shadow, Role::Control];
 const SIDES: [Side; 2] = [Side::Legacy, Side::Candidate];
+/// So many copies in a row found no place: the candidate has come to a stop.
+const STUCK: u32 = 256;
+
 type PerCall<T> = [[OnceLock<T>; ROLES.len()]; SIDES.len()];
 
 /// What of a slice outlives a reload: kept by its name.
@@ -72,6 +75,7 @@ pub(super) struct State {
     copies: Gate,
     controls: Gate,
     inflight: AtomicU32,
+    refused_in_row: AtomicU32,
     durations: [[OnceLock<Histogram>; StatusClass::COUNT]; SIDES.len()],
     side_durations: PerCall<Histogram>,
     first_bytes: PerCall<Histogram>,
@@ -89,6 +93,7 @@ impl State {
             copies: Gate::new(now),
             controls: Gate::new(now),
             inflight: AtomicU32::new(0),
+            refused_in_row: AtomicU32::new(0),
             durations: Default::default(),
             side_durations: Default::default(),
             first_bytes: Default::default(),
@@ -210,13 +215,30 @@ impl Lane {
             && self.shared.controls.pass(now, 20)
     }
 
+    /// Returns whether a copy would find no place anyway: all are taken, and of a long row of copies
+    /// none found one. Then making and queueing more of them would only take time from live answers.
+    /// As soon as a place is free, copies are made again.
+    pub fn is_stuck(&self) -> bool {
+        self.state.refused_in_row.load(Relaxed) >= STUCK
+            && self.state.inflight.load(Relaxed) >= self.inflight_limit()
+    }
+
+    fn inflight_limit(&self) -> u32 {
+        self.slice().map_or(0, |s| s.shadow.max_inflight)
+    }
+
     /// Takes a place among the slice's copies in flight; nothing if there is none left.
     pub fn enter(&self) -> Option<InFlight> {
-        let limit = self.slice().map_or(0, |s| s.shadow.max_inflight);
+        let limit = self.inflight_limit();
         let taken = self
             .state
             .inflight
             .fetch_update(Relaxed, Relaxed, |n| (n < limit).then_some(n + 1));
+        if taken.is_err() {
+            self.state.refused_in_row.fetch_add(1, Relaxed);
+        } else if self.state.refused_in_row.load(Relaxed) != 0 {
+            self.state.refused_in_row.store(0, Relaxed);
+        }
         taken.ok().map(|_| {
             self.shared.inflight.fetch_add(1, Relaxed);
             InFlight {

@@ -99,3 +99,29 @@ fn a_store_that_goes_away_and_comes_back_costs_no_client_anything() {
     assert!(load.end() > 0);
     proxy.outcomes("s");
 }
+
+#[test]
+fn a_candidate_that_never_answers_is_not_offered_copies_without_end() {
+    let legacy = Origin::start(|_| Reply::json("{\"a\":1}"));
+    let candidate = Origin::start(|_| Reply::Stall);
+    let rules = rules(&legacy, &candidate).replace("200ms", "1500ms, max_inflight: 2");
+    let proxy = Proxy::start(&rules);
+    let mut client = Client::connect(proxy.data);
+    for _ in 0..2_000 {
+        assert_eq!(client.ask("GET", "/s", &[], b"").status, 200);
+    }
+    let offered = proxy.metrics()["supplant_shadow_queue_wait_seconds_count"];
+    let asked = candidate.seen().len();
+    assert!(
+        offered < 1_800.0,
+        "{offered} of 2000 copies were made to find no place"
+    );
+    // When places are free again, copies are made again.
+    let outcomes = proxy.outcomes("s");
+    assert_eq!(outcomes["shed(inflight)"] + outcomes["timeout"], 2_000);
+    assert_eq!(client.ask("GET", "/s", &[], b"").status, 200);
+    eventually("the candidate is asked again", || {
+        candidate.seen().len() > asked
+    });
+    proxy.outcomes("s");
+}

@@ -2,8 +2,11 @@
 
 #![expect(
     clippy::unwrap_used,
+    reason = "a test that meets the unexpected is to fail"
+)]
+#![expect(
     clippy::print_stdout,
-    reason = "a test that meets the unexpected is to fail, and says its seed and figures"
+    reason = "a test tells its seeds and figures by printing"
 )]
 #![expect(clippy::float_cmp, reason = "counts are read back as floats")]
 #![expect(

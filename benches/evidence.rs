@@ -21,7 +21,7 @@ use supplant::model::UnixMillis;
 
 fn pair(i: u64, endpoint: &Arc<str>, verdict: PairVerdict) -> PairSeen {
     PairSeen {
-        id: PairId(i),
+        example: Some(PairId(i)),
         at: UnixMillis(1_000),
         endpoint: Arc::clone(endpoint),
         status: (200, 200),

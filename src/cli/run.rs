@@ -104,7 +104,12 @@ pub(super) fn run(args: Args) -> anyhow::Result<u8> {
         for address in &running.data {
             tracing::info!("serving on http://{address}");
         }
-        tracing::info!("dashboard on {}", running.dashboard());
+        if std::io::stderr().is_terminal() {
+            tracing::info!("dashboard on {}", running.dashboard());
+        } else {
+            // A log that is gathered is no place for a token; `supplant.token` holds it.
+            tracing::info!("dashboard on http://{}/", running.admin);
+        }
         Ok(())
     })
 }

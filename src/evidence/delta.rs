@@ -41,8 +41,8 @@ impl Versions {
 /// A request that both sides were asked, and what came of it.
 #[derive(Clone, Debug)]
 pub struct PairSeen {
-    /// The pair's name, under which its example is stored.
-    pub id: PairId,
+    /// The pair's id, if an example of it was kept.
+    pub example: Option<PairId>,
     /// When it was compared.
     pub at: UnixMillis,
     /// The endpoint template, from [`Known::endpoint`](crate::evidence::Known::endpoint).
@@ -208,7 +208,10 @@ impl SliceDelta {
 
     fn pair(&mut self, pair: PairSeen) -> usize {
         let PairSeen {
-            id, at, endpoint, ..
+            example,
+            at,
+            endpoint,
+            ..
         } = pair;
         let seen = self.part(&pair.versions, at, at);
         seen.count += 1;
@@ -238,12 +241,12 @@ impl SliceDelta {
         };
         weight += match seen.sets.entry(set) {
             Entry::Occupied(mut entry) => {
-                entry.get_mut().see(at, id);
+                entry.get_mut().see(at, example);
                 0
             }
             Entry::Vacant(entry) => {
                 let weight = 4 + entry.key().keys.len();
-                entry.insert(Tally::default()).see(at, id);
+                entry.insert(Tally::default()).see(at, example);
                 weight
             }
         };

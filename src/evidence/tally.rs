@@ -18,10 +18,12 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn see(&mut self, at: UnixMillis, id: PairId) {
+    pub(super) fn see(&mut self, at: UnixMillis, example: Option<PairId>) {
         self.span(at, at);
         self.count += 1;
-        self.examples.add(at, id);
+        if let Some(id) = example {
+            self.examples.add(at, id);
+        }
     }
 
     pub(super) fn merge(&mut self, other: &Self) {

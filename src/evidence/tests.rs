@@ -52,7 +52,7 @@ impl Feed {
         self.at += 10;
         self.id += 1;
         let pair = PairSeen {
-            id: PairId(self.id),
+            example: Some(PairId(self.id)),
             at: UnixMillis(self.at),
             endpoint: Arc::clone(&self.endpoint),
             status: (200, 200),

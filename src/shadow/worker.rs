@@ -34,6 +34,7 @@ use crate::model::FieldKey;
 use crate::model::Masked;
 use crate::model::NotComparable;
 use crate::model::Outcome;
+use crate::model::PairId;
 use crate::model::Role;
 use crate::model::Shed;
 use crate::model::Side;
@@ -224,8 +225,8 @@ impl Worker {
             legacy: version(job, Side::Legacy, &job.served),
             ..Versions::unknown(plan.epoch_key)
         };
-        self.record(job, plan, status, versions, verdict);
-        self.keep_example(job, plan, status, Err(failed.as_str()), &[]);
+        let example = self.keep_example(job, plan, status, Err(failed.as_str()), &[]);
+        self.record(job, plan, status, versions, verdict, example);
         outcome
     }
 
@@ -275,10 +276,10 @@ impl Worker {
         } else {
             PairVerdict::Differs(keys)
         };
-        self.record(job, plan, status, versions, verdict);
-        if outcome == Outcome::Divergence {
-            self.keep_example(job, plan, status, Ok(called), &differences);
-        }
+        let example = (outcome == Outcome::Divergence)
+            .then(|| self.keep_example(job, plan, status, Ok(called), &differences))
+            .flatten();
+        self.record(job, plan, status, versions, verdict, example);
         let pair = Pair {
             legacy: legacy.clone(),
             candidate: candidate.clone(),
@@ -295,9 +296,10 @@ impl Worker {
         status: (u16, u16),
         versions: Versions,
         verdict: PairVerdict,
+        example: Option<PairId>,
     ) {
         let seen = PairSeen {
-            id: job.id,
+            example,
             at: job.at,
             endpoint: Arc::clone(&plan.endpoint),
             status,
@@ -314,7 +316,7 @@ impl Worker {
         status: (u16, u16),
         other: Result<&Called, &'static str>,
         differences: &[Difference],
-    ) {
+    ) -> Option<PairId> {
         let keys: Vec<FieldKey> = differences.iter().map(|d| d.key.clone()).collect();
         let (slice, chance) = (job.lane.id().as_str(), job.id.0);
         if self
@@ -322,9 +324,12 @@ impl Worker {
             .picks(slice, &plan.endpoint, status, &keys, chance)
         {
             let example = example(job, &plan.endpoint, other, differences, &self.key);
-            // A full queue is counted by the writer; the pair itself was counted already.
-            self.writer.offer(Write::Example(Box::new(example)));
+            // A full queue is counted by the writer.
+            if self.writer.offer(Write::Example(Box::new(example))) {
+                return Some(job.id);
+            }
         }
+        None
     }
 
     /// Asks once more, as drawn: legacy after the candidate, or both for their latency.

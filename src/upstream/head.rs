@@ -306,6 +306,7 @@ mod tests {
         ]);
         let names: Vec<_> = out.keys().map(HeaderName::as_str).collect();
         let ours = [
+            "host",
             "x-forwarded-for",
             "x-forwarded-proto",
             "x-forwarded-port",

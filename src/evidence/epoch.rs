@@ -134,18 +134,6 @@ impl Evidence {
         }
     }
 
-    /// Sets the parity wanted, 0 to 1.
-    pub fn set_target(&mut self, target: f64) {
-        if (self.target - target).abs() > f64::EPSILON {
-            self.target = target;
-            for place in 0..self.current.book.endpoints.len() {
-                let place = u32::try_from(place).unwrap_or(u32::MAX);
-                self.current.book.at_mut(place);
-            }
-            self.refresh();
-        }
-    }
-
     /// Says whether the slice has controls; without them nothing can be told from noise.
     pub fn set_controls(&mut self, controls: bool) {
         self.controls = controls;

@@ -91,7 +91,6 @@ impl Feed {
     pub(super) fn latency(&mut self, legacy_us: u64, candidate_us: Option<u64>) {
         let latency = LatencySeen {
             at: UnixMillis(self.at),
-            endpoint: Arc::clone(&self.endpoint),
             versions: self.versions.clone(),
             legacy_us,
             candidate_us,

@@ -104,7 +104,6 @@ fn decide(criterion: &mut Criterion) {
                 query: Some("page=2"),
                 host: Some(host),
                 headers: &headers,
-                client: None,
             };
             group.bench_function(BenchmarkId::from_parameter(name), |b| {
                 b.iter(|| rules::decide(&loaded.snapshot, black_box(&head), black_box(7), &mut ()));

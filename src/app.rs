@@ -79,7 +79,7 @@ pub struct Running {
     plane: proxy::Plane,
     shadow: shadow::Plane,
     log: AccessLog,
-    log_thread: Option<std::thread::JoinHandle<()>>,
+    log_thread: std::thread::JoinHandle<()>,
     events: mpsc::Sender<Event>,
     writer: Writer,
     tasks: Tasks,
@@ -203,7 +203,7 @@ impl Base {
         let token = admin::write_token(&path)
             .with_context(|| format!("cannot write `{}`", path.display()))?;
         let mut tokens = self.tokens.clone();
-        tokens.extend(Token::new("local", admin::Role::Operator, &token));
+        tokens.extend(Token::new("local", rules::TokenRole::Operator, &token));
         let url = |address: &SocketAddr| format!("http://{address}");
         let parts = admin::Parts {
             board: ends.board.clone(),
@@ -259,11 +259,10 @@ impl Running {
         });
         let drained = planes.await.unwrap_or(Drained::Cut);
         self.log.stop();
-        if let Some(thread) = self.log_thread {
-            let joined = tokio::task::spawn_blocking(move || thread.join());
-            if !matches!(joined.await, Ok(Ok(()))) {
-                tracing::error!("the writer of the access log panicked");
-            }
+        let thread = self.log_thread;
+        let joined = tokio::task::spawn_blocking(move || thread.join());
+        if !matches!(joined.await, Ok(Ok(()))) {
+            tracing::error!("the writer of the access log panicked");
         }
         // One more beat drains what the shadow threads counted last.
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -332,11 +331,7 @@ fn read_tokens(startup: &Startup, base: &Path) -> anyhow::Result<Vec<Token>> {
         let path = base.join(&conf.file);
         let text = std::fs::read_to_string(&path)
             .with_context(|| format!("cannot read the token `{}`", path.display()))?;
-        let role = match conf.role {
-            rules::TokenRole::Viewer => admin::Role::Viewer,
-            rules::TokenRole::Operator => admin::Role::Operator,
-        };
-        Token::new(&conf.name, role, text.trim()).with_context(|| {
+        Token::new(&conf.name, conf.role, &text).with_context(|| {
             format!(
                 "the token in `{}` is too short; use 16 characters or more",
                 path.display()
@@ -411,13 +406,12 @@ fn gatherer(
     })
 }
 
-fn write_log(log: &AccessLog) -> anyhow::Result<Option<std::thread::JoinHandle<()>>> {
+fn write_log(log: &AccessLog) -> anyhow::Result<std::thread::JoinHandle<()>> {
     let log = log.clone();
     let named = std::thread::Builder::new().name("access-log".into());
-    let thread = named
+    named
         .spawn(move || log.write_all(std::io::stdout()))
-        .context("cannot start the writer of the access log")?;
-    Ok(Some(thread))
+        .context("cannot start the writer of the access log")
 }
 
 fn node_name() -> String {

@@ -134,12 +134,7 @@ async fn wait(mut state: Watcher) -> Option<(sse::Event, Watcher)> {
 
 fn event(reader: &BoardReader) -> sse::Event {
     let board = reader.get();
-    let requests: u64 = board
-        .slices
-        .iter()
-        .chain([&board.unmatched])
-        .map(|s| s.counts.requests)
-        .sum();
+    let requests: u64 = board.rows().map(|s| s.counts.requests).sum();
     let data = json!({
         "at": board.at.to_string(),
         "version": reader.version(),

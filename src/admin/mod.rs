@@ -22,10 +22,10 @@ mod tests;
 mod view;
 
 pub use auth::Auth;
-pub use auth::Role;
 pub use auth::Token;
 pub use auth::refuse_open;
 pub use auth::write_token;
+pub(crate) use pages::segment;
 pub use shelf::Shelf;
 
 use axum::Json;
@@ -304,7 +304,7 @@ impl FromRequestParts<Shared> for Who {
                 return deny(denied, is_api(path));
             }
             let here = head.uri.path_and_query().map_or("/", |p| p.as_str());
-            Redirect::to(&format!("/session?next={}", site::segment(here))).into_response()
+            Redirect::to(&format!("/session?next={}", segment(here))).into_response()
         })
     }
 }

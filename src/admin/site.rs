@@ -32,11 +32,6 @@ const MANY: u32 = 100;
 /// Changes searched for those of one slice.
 const SEARCHED: u32 = 500;
 
-/// Writes a text as one segment of a path or query.
-pub(super) fn segment(text: &str) -> String {
-    pages::segment(text)
-}
-
 /// What every page may carry in its query.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Common {

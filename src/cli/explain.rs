@@ -12,7 +12,6 @@ use http::HeaderValue;
 use http::Method;
 use http::header::HOST;
 use std::io::Write as _;
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// Arguments of `supplant explain`.
@@ -35,9 +34,6 @@ pub(super) struct Args {
     /// without it draws are told as shares.
     #[arg(long, value_name = "N", value_parser = chance)]
     chance: Option<u64>,
-    /// The address of the client.
-    #[arg(long, value_name = "IP")]
-    client: Option<IpAddr>,
     /// The rules.
     #[arg(
         long,
@@ -96,7 +92,6 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         query: target.query,
         host,
         headers: &headers,
-        client: args.client,
     };
     let text = match rules::explain(&snapshot, &head, args.chance) {
         Ok(found) if args.json => format!(

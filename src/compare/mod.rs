@@ -120,11 +120,6 @@ impl Comparator {
             config,
         }
     }
-
-    /// Returns what it was made from.
-    pub fn config(&self) -> &CompareConfig {
-        &self.config
-    }
 }
 
 impl Default for Comparator {

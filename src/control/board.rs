@@ -45,12 +45,14 @@ pub struct Board {
 }
 
 impl Board {
+    /// Returns the slices, and at last what none of them takes.
+    pub fn rows(&self) -> impl Iterator<Item = &Arc<SliceBoard>> {
+        self.slices.iter().chain([&self.unmatched])
+    }
+
     /// Finds a slice by its name; `_unmatched` is one.
     pub fn slice(&self, name: &str) -> Option<&Arc<SliceBoard>> {
-        self.slices
-            .iter()
-            .chain([&self.unmatched])
-            .find(|s| s.id.as_str() == name)
+        self.rows().find(|s| s.id.as_str() == name)
     }
 }
 

@@ -3,7 +3,8 @@
 use super::board::Board;
 use super::board::RulesBoard;
 use super::board::SliceBoard;
-use crate::evidence::Latency;
+use crate::evidence::Band;
+use crate::evidence::Summary;
 use crate::model::Stage;
 use crate::store::Health;
 use crate::store::Lost;
@@ -13,8 +14,8 @@ use prometheus::IntCounter;
 
 /// Slices beyond these share a label, which no gauge can stand for.
 const LABELLED: usize = 200;
-/// Gauges that are set anew on each beat, so that a slice that left leaves no stale value.
-const PER_SLICE: [&str; 16] = [
+/// Gauges of a slice: cleared when slices come or go, so that one that left leaves no stale value.
+const PER_SLICE: [&str; 15] = [
     "supplant_parity_ratio",
     "supplant_parity_lower_bound_ratio",
     "supplant_parity_upper_bound_ratio",
@@ -30,7 +31,6 @@ const PER_SLICE: [&str; 16] = [
     "supplant_slice_stage",
     "supplant_slice_share_ratio",
     "supplant_slice_stage_entered_timestamp_seconds",
-    "supplant_config_info",
 ];
 
 /// What became of content that was tried.
@@ -54,6 +54,7 @@ pub(super) struct Gauges {
     successful: Gauge,
     restart: Gauge,
     slices: Vec<String>,
+    hash: String,
 }
 
 #[expect(clippy::cast_precision_loss, reason = "metrics are floats")]
@@ -79,6 +80,7 @@ impl Gauges {
             successful: metrics.gauge("supplant_config_last_reload_successful", &[]),
             restart: metrics.gauge("supplant_restart_required", &[]),
             slices: Vec::new(),
+            hash: String::new(),
             metrics,
         }
     }
@@ -136,32 +138,19 @@ impl Gauges {
         self.metrics
             .gauge(name, &[])
             .set(seconds(board.rules.taken_at));
-        let shadow = &board.shadow;
-        for (name, value) in [
-            ("supplant_shadow_queue_length", shadow.queue_len),
-            ("supplant_shadow_queue_capacity", shadow.queue_capacity),
-            ("supplant_shadow_inflight", shadow.inflight),
-            ("supplant_shadow_buffered_bytes", shadow.buffered_bytes),
-        ] {
-            self.metrics.gauge(name, &[]).set(float(value));
-        }
         self.slices(board);
-        let labels = [board.rules.hash.as_str(), env!("CARGO_PKG_VERSION")];
-        self.metrics.gauge("supplant_config_info", &labels).set(1.0);
+        if self.hash != board.rules.hash {
+            self.hash.clone_from(&board.rules.hash);
+            let labels = [self.hash.as_str(), env!("CARGO_PKG_VERSION")];
+            self.metrics.clear("supplant_config_info");
+            self.metrics.gauge("supplant_config_info", &labels).set(1.0);
+        }
     }
 
     fn slices(&mut self, board: &Board) {
         let shown = board.slices.iter().take(LABELLED);
         let names: Vec<_> = shown.clone().map(|s| s.id.to_string()).collect();
-        // Values that can vanish are set anew each time; the rest when slices come or go.
-        if names == self.slices {
-            for name in PER_SLICE
-                .iter()
-                .filter(|n| n.starts_with("supplant_config"))
-            {
-                self.metrics.clear(name);
-            }
-        } else {
+        if names != self.slices {
             for name in PER_SLICE {
                 self.metrics.clear(name);
             }
@@ -190,65 +179,49 @@ impl Gauges {
         set("supplant_slice_share_ratio", &[id], share);
         let entered = "supplant_slice_stage_entered_timestamp_seconds";
         set(entered, &[id], seconds(slice.position_since));
-        let summary = &slice.summary;
-        let parity = &summary.parity;
-        set(
-            "supplant_parity_target_ratio",
-            &[id, "request"],
-            parity.target,
-        );
-        if parity.n > 0 && !summary.learning {
-            let ratio = 1.0 - float(parity.f) / float(parity.n);
-            set("supplant_parity_ratio", &[id, "request"], ratio);
-            set(
-                "supplant_parity_lower_bound_ratio",
-                &[id, "request"],
-                parity.lower,
-            );
-            set(
-                "supplant_parity_upper_bound_ratio",
-                &[id, "request"],
-                parity.upper,
-            );
-            set("supplant_masked_pairs_ratio", &[id], summary.masked_share);
-        }
-        let own = &summary.legacy_self;
-        if own.n > 0 {
-            set("supplant_legacy_parity_lower_bound_ratio", &[id], own.lower);
-            set("supplant_legacy_parity_upper_bound_ratio", &[id], own.upper);
-        }
-        set(
-            "supplant_noise_fields",
-            &[id],
-            float(summary.counts.noisy_keys),
-        );
-        self.latency(id, &summary.latency);
+        self.summary(id, &slice.summary);
     }
 
-    fn latency(&self, id: &str, latency: &Latency) {
-        let set = |name: &str, labels: &[&str], value: f64| {
-            self.metrics.gauge(name, labels).set(value);
+    /// What is not known, or not any more, has no series: a figure of an earlier epoch is none.
+    fn summary(&self, id: &str, summary: &Summary) {
+        let set = |name: &str, labels: &[&str], value: Option<f64>| match value {
+            Some(value) => self.metrics.gauge(name, labels).set(value),
+            None => self.metrics.forget(name, labels),
         };
-        if let Some(band) = latency.ratio {
-            set("supplant_paired_latency_ratio", &[id, "0.5"], band.value);
-            set(
-                "supplant_paired_latency_ratio_lower",
-                &[id, "0.5"],
-                band.lower,
-            );
-            set(
-                "supplant_paired_latency_ratio_upper",
-                &[id, "0.5"],
-                band.upper,
-            );
-        }
+        let parity = &summary.parity;
+        let request = [id, "request"];
+        let known = parity.n > 0 && !summary.learning;
+        let ratio = known.then(|| 1.0 - float(parity.f) / float(parity.n));
+        let lower = known.then_some(parity.lower);
+        let upper = known.then_some(parity.upper);
+        let target = Some(parity.target);
+        set("supplant_parity_target_ratio", &request, target);
+        set("supplant_parity_ratio", &request, ratio);
+        set("supplant_parity_lower_bound_ratio", &request, lower);
+        set("supplant_parity_upper_bound_ratio", &request, upper);
+        let masked = known.then_some(summary.masked_share);
+        set("supplant_masked_pairs_ratio", &[id], masked);
+        let own = &summary.legacy_self;
+        let lower = (own.n > 0).then_some(own.lower);
+        let upper = (own.n > 0).then_some(own.upper);
+        set("supplant_legacy_parity_lower_bound_ratio", &[id], lower);
+        set("supplant_legacy_parity_upper_bound_ratio", &[id], upper);
+        let noisy = Some(float(summary.counts.noisy_keys));
+        set("supplant_noise_fields", &[id], noisy);
+        let latency = &summary.latency;
+        let median = [id, "0.5"];
+        let ratio = |pick: fn(Band) -> f64| latency.ratio.map(pick);
+        let (value, lower, upper) = (ratio(|r| r.value), ratio(|r| r.lower), ratio(|r| r.upper));
+        set("supplant_paired_latency_ratio", &median, value);
+        set("supplant_paired_latency_ratio_lower", &median, lower);
+        set("supplant_paired_latency_ratio_upper", &median, upper);
         for (event, side, value) in [
             ("slower", "candidate", latency.slow_candidate),
             ("slower", "legacy", latency.slow_legacy),
             ("error", "candidate", latency.errors_candidate),
         ] {
             let name = "supplant_paired_discordant_total";
-            set(name, &[id, event, side], float(value));
+            set(name, &[id, event, side], Some(float(value)));
         }
     }
 }
@@ -258,5 +231,40 @@ fn raise(counter: &IntCounter, to: u64) {
     let more = to.saturating_sub(counter.get());
     if more > 0 {
         counter.inc_by(more);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_any_more_is_no_metric() {
+        let metrics = Metrics::new();
+        let gauges = Gauges::new(metrics.clone());
+        let mut summary = Summary::default();
+        summary.parity.n = 10;
+        summary.legacy_self.n = 10;
+        summary.latency.ratio = Some(Band {
+            value: 1.1,
+            lower: 1.0,
+            upper: 1.2,
+        });
+        let names = [
+            "supplant_parity_ratio{",
+            "supplant_parity_lower_bound_ratio{",
+            "supplant_parity_upper_bound_ratio{",
+            "supplant_masked_pairs_ratio{",
+            "supplant_legacy_parity_lower_bound_ratio{",
+            "supplant_paired_latency_ratio{",
+        ];
+        gauges.summary("s", &summary);
+        let text = metrics.gather();
+        assert!(names.iter().all(|name| text.contains(name)), "{text}");
+        // A new epoch.
+        gauges.summary("s", &Summary::default());
+        let text = metrics.gather();
+        assert!(!names.iter().any(|name| text.contains(name)), "{text}");
+        assert!(text.contains("supplant_parity_target_ratio{"), "{text}");
     }
 }

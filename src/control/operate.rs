@@ -18,6 +18,7 @@ use crate::model::UnixMillis;
 use crate::rules::Ceiling;
 use crate::rules::Ceilings;
 use crate::rules::Snapshot;
+use crate::rules::nearest;
 use crate::store::ChangeKind;
 use crate::store::Report;
 use crate::table;
@@ -259,27 +260,4 @@ fn with_reason(moved: Moved, reason: Option<&str>) -> Moved {
         }
         (moved, _) => moved,
     }
-}
-
-/// Returns the name that differs least, if it differs by a slip of the hand only.
-fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let distances = names.map(|known| (distance(name, known), known));
-    let (best, known) = distances.min()?;
-    (best <= 2.max(name.len() / 3)).then_some(known)
-}
-
-/// Levenshtein's distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().take(64).enumerate() {
-        let mut corner = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let swap = corner + usize::from(x != *y);
-            corner = row[j + 1];
-            row[j + 1] = swap.min(row[j] + 1).min(corner + 1);
-        }
-    }
-    row[b.len()]
 }

@@ -106,9 +106,10 @@ pub(super) fn half_written() -> Problem {
     )
 }
 
+/// A file that cannot be read, or not yet: what `check` calls E010.
 fn problem(message: String, hint: &str) -> Problem {
     Problem {
-        code: "E001",
+        code: "E010",
         severity: Severity::Error,
         line: 1,
         column: 1,

@@ -112,8 +112,6 @@ pub struct ControlSeen {
 pub struct LatencySeen {
     /// When the later one ended.
     pub at: UnixMillis,
-    /// The endpoint template.
-    pub endpoint: Arc<str>,
     /// The versions of both answers.
     pub versions: Versions,
     /// Legacy's time, in microseconds.
@@ -133,11 +131,6 @@ impl Delta {
     /// Returns whether nothing more fits, so that the worker sheds the job before it compares.
     pub fn is_full(&self) -> bool {
         self.weight >= FULL
-    }
-
-    /// Returns whether nothing was seen.
-    pub fn is_empty(&self) -> bool {
-        self.slices.is_empty()
     }
 
     /// Returns what was seen, slice by slice.

@@ -134,18 +134,6 @@ impl Evidence {
         }
     }
 
-    /// Sets the parity wanted, 0 to 1.
-    pub fn set_target(&mut self, target: f64) {
-        if (self.target - target).abs() > f64::EPSILON {
-            self.target = target;
-            for place in 0..self.current.book.endpoints.len() {
-                let place = u32::try_from(place).unwrap_or(u32::MAX);
-                self.current.book.at_mut(place);
-            }
-            self.refresh();
-        }
-    }
-
     /// Says whether the slice has controls; without them nothing can be told from noise.
     pub fn set_controls(&mut self, controls: bool) {
         self.controls = controls;
@@ -227,22 +215,41 @@ impl Evidence {
         } else {
             format!("candidate {} seen", whole.candidate)
         };
-        self.begin(whole, seen.first, reason);
+        // Failures alone name no version: those before the first answer are failures of this one.
+        let named = whole.rules == current.rules
+            && [
+                (&whole.legacy, &current.legacy),
+                (&whole.candidate, &current.candidate),
+            ]
+            .iter()
+            .all(|(seen, held)| seen == held || ***held == *Versions::UNKNOWN);
+        if named && self.current.book.is_blank() && self.current.latencies.pairs == 0 {
+            self.rename(whole, seen.first);
+        } else {
+            self.begin(whole, seen.first, reason);
+        }
         self.current.last = seen.last;
         true
     }
 
-    fn begin(&mut self, versions: Versions, now: UnixMillis, reason: String) {
+    /// Goes on with the current epoch under other versions.
+    fn rename(&mut self, versions: Versions, now: UnixMillis) {
         self.history.retain(|old| *old != versions);
-        let blank = self.current.book.is_blank() && self.current.latencies.pairs == 0;
+        let old = std::mem::replace(&mut self.current.versions, versions);
+        self.remember(old);
+        self.current.since = now;
+        self.current.announced = false;
         self.dirty.meta = true;
-        if blank {
-            let old = std::mem::replace(&mut self.current.versions, versions);
-            self.remember(old);
-            self.current.since = now;
-            self.current.announced = false;
-            return;
+    }
+
+    /// Begins a new epoch; one in which nothing was seen only changes its versions.
+    fn begin(&mut self, versions: Versions, now: UnixMillis, reason: String) {
+        let book = &self.current.book;
+        if book.is_blank() && book.totals().0 == 0 && self.current.latencies.pairs == 0 {
+            return self.rename(versions, now);
         }
+        self.history.retain(|old| *old != versions);
+        self.dirty.meta = true;
         let mut groups = self.groups();
         groups.truncate(FORMER_GROUPS);
         for group in &mut groups {

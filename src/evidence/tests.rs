@@ -91,7 +91,6 @@ impl Feed {
     pub(super) fn latency(&mut self, legacy_us: u64, candidate_us: Option<u64>) {
         let latency = LatencySeen {
             at: UnixMillis(self.at),
-            endpoint: Arc::clone(&self.endpoint),
             versions: self.versions.clone(),
             legacy_us,
             candidate_us,
@@ -550,6 +549,32 @@ fn perform(feed: &mut Feed, act: &Act) {
         }
         Act::Latency(legacy, candidate) => feed.latency(*legacy, *candidate),
     }
+}
+
+#[test]
+fn failures_before_a_change_of_the_rules_or_a_deploy_do_not_count_after_it() {
+    let (mut e, mut feed) = (evidence(), Feed::new());
+    let n = |e: &Evidence| e.summary(UnixMillis(2_000)).parity.n;
+    feed.versions = Versions::unknown(1);
+    for _ in 0..3 {
+        feed.pair(PairVerdict::CandidateError);
+    }
+    feed.give(&mut e);
+    // Its first answer names the version that failed before.
+    let mut answered = evidence();
+    let mut again = Feed::new();
+    again.versions = Versions::unknown(1);
+    again.pair(PairVerdict::CandidateError);
+    again.give(&mut answered);
+    again.versions = versions("2.0");
+    again.pair(PairVerdict::Equal);
+    again.give(&mut answered);
+    assert_eq!((n(&answered), answered.epoch().number), (2, 1));
+    let mut deployed = e.clone();
+    deployed.deployed(Side::Candidate, "2.1", UnixMillis(2_000));
+    assert_eq!((n(&deployed), deployed.epoch().number), (0, 2));
+    e.rules_changed(2, UnixMillis(2_000));
+    assert_eq!((n(&e), e.epoch().number), (0, 2));
 }
 
 fn shown(e: &Evidence, at: i64) -> (Summary, Vec<Group>, Vec<Group>, Vec<Group>, Vec<KeyView>) {

@@ -2,7 +2,6 @@
 
 use http::HeaderMap;
 use http::Method;
-use std::net::IpAddr;
 
 /// The head of a request, borrowed.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +16,4 @@ pub struct Head<'a> {
     pub host: Option<&'a str>,
     /// All header fields.
     pub headers: &'a HeaderMap,
-    /// The address of the client.
-    pub client: Option<IpAddr>,
 }

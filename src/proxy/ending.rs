@@ -48,7 +48,7 @@ pub(super) struct Watch {
     pub(super) draws: Draws,
     /// The request's body, where it has one.
     pub(super) body: Option<Rc<RefCell<Tee>>>,
-    pub(super) tee: Option<Tee>,
+    pub(super) tee: Tee,
     pub(super) headers: HeaderMap,
     pub(super) trailers: Option<HeaderMap>,
     pub(super) streams: bool,
@@ -160,11 +160,9 @@ impl Ending {
     pub(super) fn passed(&mut self, data: &Bytes) {
         self.bytes += data.len() as u64;
         let Some(watch) = &mut self.watch else { return };
-        if let Some(tee) = &mut watch.tee {
-            tee.push(data);
-            if tee.is_over() && self.side == Side::Legacy {
-                return self.decide(Outcome::NotComparable(NotComparable::TooLarge));
-            }
+        watch.tee.push(data);
+        if watch.tee.is_over() && self.side == Side::Legacy {
+            return self.decide(Outcome::NotComparable(NotComparable::TooLarge));
         }
         self.waits();
     }
@@ -240,7 +238,7 @@ impl Ending {
         let Some(watch) = self.watch.take() else {
             return self.decide(Outcome::Shed(Shed::Memory));
         };
-        let Some((body, held)) = watch.tee.and_then(|tee| tee.finish(true)) else {
+        let Some((body, held)) = watch.tee.finish(true) else {
             return self.decide(Outcome::Shed(Shed::Memory));
         };
         let body = if watch.streams {

@@ -12,7 +12,6 @@ use super::upgrade::tunnel;
 use super::upload::Expectation;
 use super::upload::Upload;
 use crate::clock;
-use crate::model::Head;
 use crate::model::NotMirrored;
 use crate::model::Outcome;
 use crate::model::PairId;
@@ -128,7 +127,7 @@ impl Proxy {
         if parts.method == Method::CONNECT {
             return self.refuse(table.lane(None), Refusal::Connect, unread);
         }
-        let decision = match rules::decide(&table.snapshot, &self.head(&parts), chance, &mut ()) {
+        let decision = match rules::decide(&table.snapshot, &head::view(&parts), chance, &mut ()) {
             Ok(decision) => decision,
             Err(rules::Refused::Path) => {
                 return self.refuse(table.lane(None), Refusal::Path, unread);
@@ -162,17 +161,6 @@ impl Proxy {
                 ending.answered_by_us(response.status().as_u16());
                 response
             }
-        }
-    }
-
-    fn head<'a>(&self, parts: &'a Parts) -> Head<'a> {
-        Head {
-            method: &parts.method,
-            path: parts.uri.path(),
-            query: parts.uri.query(),
-            host: head::host(parts),
-            headers: &parts.headers,
-            client: self.client.address,
         }
     }
 
@@ -284,7 +272,7 @@ impl Proxy {
                 at: clock::now(),
                 draws: decision.draws,
                 body: request_tee,
-                tee: Some(Tee::new(limit, memory)),
+                tee: Tee::new(limit, memory),
                 headers: HeaderMap::new(),
                 trailers: None,
                 streams: false,

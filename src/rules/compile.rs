@@ -56,22 +56,6 @@ pub fn load(path: &str, text: &str) -> Result<Loaded, Vec<Problem>> {
     }
 }
 
-impl Snapshot {
-    /// Returns the rules of a proxy without a file: everything goes to one legacy application.
-    pub fn legacy_only(legacy: &str) -> Result<Self, String> {
-        let quoted = serde_json::Value::from(legacy).to_string();
-        load("", &format!("legacy: {quoted}\n"))
-            .map(|l| l.snapshot)
-            .map_err(|problems| {
-                problems
-                    .into_iter()
-                    .map(|p| format!("{}; {}", p.message, p.hint))
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            })
-    }
-}
-
 fn compile(file: File, text: &str, problems: &mut Problems) -> Option<Rules> {
     let mut compiler = Compiler::new(&file, problems);
     let mut slices = Vec::with_capacity(file.slices.len());

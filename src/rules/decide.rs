@@ -98,14 +98,6 @@ pub fn allowed(snapshot: &Snapshot, ix: SliceIx, head: &Head<'_>) -> bool {
         .is_some_and(|(view, slice)| slice.shadow.allow.iter().any(|c| c.holds(&view)))
 }
 
-/// Returns whether `except` or a word keeps a request out of mirroring.
-pub fn excluded(snapshot: &Snapshot, ix: SliceIx, head: &Head<'_>) -> Result<bool, Refused> {
-    let view = View::new(head, &snapshot.rules.tenants)?;
-    Ok(snapshot
-        .slice(ix)
-        .is_some_and(|s| exclusion(s, &view).is_some()))
-}
-
 struct Request<'r> {
     snapshot: &'r Snapshot,
     slice: &'r Slice,

@@ -327,7 +327,7 @@ pub(super) const ROWS: &[Row] = &[
 ];
 
 /// Returns the known name nearest to a mistyped one, if it is near.
-pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.len() > 64 {
         return None;
     }

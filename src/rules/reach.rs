@@ -322,7 +322,6 @@ fn example(condition: &Condition, file: &File, matcher: &Matcher) -> String {
         query: None,
         host: host.as_deref(),
         headers: &headers,
-        client: None,
     };
     let winner = View::new(&head, &file.tenants)
         .ok()

@@ -99,7 +99,6 @@ impl Compiler {
         Some(Slice {
             id: SliceId::new(name.as_str()),
             backend: backend?,
-            stage,
             declared: Position::new(stage, percent),
             ramp,
             shadow,

@@ -258,8 +258,6 @@ pub struct Slice {
     pub id: SliceId,
     /// The candidate.
     pub backend: BackendIx,
-    /// The stage that the file declares.
-    pub stage: Stage,
     /// The position that the file declares.
     pub declared: Position,
     /// Whom the candidate answers, if the file has a ramp.

@@ -73,14 +73,14 @@ pub struct TokenConf {
 /// What a token may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TokenRole {
-    /// Looks.
+    /// May look, at shapes only.
     Viewer,
-    /// Looks and acts.
+    /// May see values and act on slices.
     Operator,
 }
 
 impl TokenRole {
-    /// Returns the word used in the file.
+    /// Returns the word used in the file and in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Viewer => "viewer",

@@ -123,7 +123,6 @@ mod tests {
             query: None,
             host,
             headers: &headers,
-            client: None,
         };
         match tenants.resolve(&head) {
             Tenant::Known(name) => name.into_owned(),

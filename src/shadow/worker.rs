@@ -44,6 +44,7 @@ use crate::table::ControlEnd;
 use crate::table::Excluded;
 use crate::telemetry::Metrics;
 use crate::upstream::Pool;
+use crate::upstream::head;
 use prometheus::Histogram;
 use prometheus::IntCounter;
 use std::sync::Arc;
@@ -166,7 +167,7 @@ impl Worker {
         let known = job.lane.known();
         let endpoint = known.endpoint(parts.method.as_str(), parts.uri.path());
         let notes = job.lane.notes();
-        if !job.lane.allows(&head_of(job)) {
+        if !job.lane.allows(&head::view(parts)) {
             if notes.is_suspended(&endpoint) {
                 notes.excluded(&endpoint, Excluded::Suspended);
                 return Err(excluded);
@@ -402,7 +403,6 @@ impl Worker {
             |called: &Called| u64::try_from(called.first_byte.as_micros()).unwrap_or(u64::MAX);
         let seen = LatencySeen {
             at: job.at,
-            endpoint: Arc::clone(&plan.endpoint),
             versions: versions_of(job, plan, &pair.legacy, &pair.candidate),
             legacy_us: micros(&legacy),
             candidate_us: candidate.as_ref().map(micros),
@@ -476,18 +476,6 @@ impl Worker {
 fn end(open: Option<crate::table::Open>, outcome: Outcome) {
     if let Some(open) = open {
         open.end(outcome);
-    }
-}
-
-fn head_of(job: &Job) -> crate::model::Head<'_> {
-    let parts = &job.asked.parts;
-    crate::model::Head {
-        method: &parts.method,
-        path: parts.uri.path(),
-        query: parts.uri.query(),
-        host: crate::upstream::head::host(parts),
-        headers: &parts.headers,
-        client: job.asked.client.address,
     }
 }
 

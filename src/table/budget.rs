@@ -2,7 +2,6 @@
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 use tokio::time::Instant;
 
 /// Lets a number of things a second pass, and a second's worth at once after a quiet time.
@@ -39,27 +38,18 @@ impl Gate {
         });
         taken.is_ok()
     }
-
-    /// Returns after how long one more would pass.
-    pub fn wait(&self, now: Instant, per_second: u32) -> Duration {
-        let step = SECOND / u64::from(per_second.max(1));
-        let now = now.saturating_duration_since(self.start);
-        let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX / 2);
-        let due = self.due.load(Relaxed).max(now) + step;
-        Duration::from_nanos(due.saturating_sub(now + SECOND))
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn a_gate_lets_its_rate_pass_and_a_second_of_it_at_once() {
         let start = Instant::now();
         let gate = Gate::new(start);
         assert_eq!((0..200).filter(|_| gate.pass(start, 50)).count(), 50);
-        assert!(gate.wait(start, 50) > Duration::ZERO);
         let passed = (0..10_000u64)
             .filter(|i| gate.pass(start + Duration::from_millis(*i), 50))
             .count();

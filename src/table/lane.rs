@@ -185,11 +185,6 @@ impl Lane {
         &self.state.notes
     }
 
-    /// Returns what all slices share.
-    pub fn shared(&self) -> &Arc<Shared> {
-        &self.shared
-    }
-
     /// Returns the label that stands for the slice in metrics: its name, or `_other`.
     pub fn label(&self) -> &str {
         &self.state.label

@@ -111,6 +111,15 @@ impl Metrics {
         }
     }
 
+    /// Forgets one series of a gauge, which has no value any more.
+    pub fn forget(&self, name: &str, labels: &[&str]) {
+        if let Family::Gauge(vec) = self.family(name)
+            && vec.remove_label_values(labels).is_err()
+        {
+            // It had none before.
+        }
+    }
+
     /// Writes all series in Prometheus' text format 0.0.4.
     pub fn gather(&self) -> String {
         let mut out = String::new();

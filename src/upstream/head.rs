@@ -3,6 +3,7 @@
 //! Fields are copied into a new map instead of being removed from the old one, because
 //! `HeaderMap::remove` moves the last field into the gap and so changes the order.
 
+use crate::model::Head;
 use crate::model::Role;
 use http::HeaderMap;
 use http::HeaderName;
@@ -31,6 +32,17 @@ pub struct Client {
     pub address: Option<IpAddr>,
     /// The port it connected to.
     pub port: u16,
+}
+
+/// Returns what rules may look at.
+pub fn view(parts: &Parts) -> Head<'_> {
+    Head {
+        method: &parts.method,
+        path: parts.uri.path(),
+        query: parts.uri.query(),
+        host: host(parts),
+        headers: &parts.headers,
+    }
 }
 
 /// Returns the host that a request asks for: of an absolute target, otherwise of its `Host`.

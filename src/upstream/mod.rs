@@ -64,11 +64,6 @@ impl Backend {
         !self.addresses.load().is_empty()
     }
 
-    /// Returns the addresses known now.
-    pub fn addresses(&self) -> Arc<Vec<Address>> {
-        self.addresses.load_full()
-    }
-
     /// Returns how many served requests are in flight.
     pub fn active(&self) -> i64 {
         self.active.load(Ordering::Relaxed)

@@ -20,7 +20,7 @@ use crate::admin::Shared;
 use crate::admin::auth::Who;
 use crate::admin::csv;
 use crate::admin::pair::PairView;
-use crate::admin::site::segment;
+use crate::admin::segment;
 use crate::admin::view;
 use crate::admin::view::GroupView;
 use crate::model::PairId;

@@ -30,7 +30,7 @@ use serde_json::json;
 use std::fmt::Write as _;
 
 use super::Shared;
-use super::site::segment;
+use super::segment;
 use crate::control::Board;
 use crate::control::SliceBoard;
 

@@ -119,12 +119,7 @@ pub(in crate::admin) async fn rules(State(desk): State<Shared>, _who: Who) -> Re
 /// `GET /status`: the whole process in one answer.
 pub(in crate::admin) async fn status(State(desk): State<Shared>, _who: Who) -> Response {
     let board = desk.parts.board.get();
-    let views: Vec<SliceView> = board
-        .slices
-        .iter()
-        .chain([&board.unmatched])
-        .map(|s| SliceView::of(s, &board))
-        .collect();
+    let views: Vec<SliceView> = board.rows().map(|s| SliceView::of(s, &board)).collect();
     let requests: u64 = views.iter().map(|s| s.requests).sum();
     let slices: Vec<Value> = views
         .iter()

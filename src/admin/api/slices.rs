@@ -16,7 +16,7 @@ use crate::admin::Shared;
 use crate::admin::auth::Who;
 use crate::admin::csv;
 use crate::admin::pages::Filter;
-use crate::admin::site::segment;
+use crate::admin::segment;
 use crate::admin::view;
 use crate::admin::view::SliceView;
 
@@ -46,9 +46,7 @@ pub(in crate::admin) async fn slices(
         page: 0,
     };
     let views: Vec<SliceView> = board
-        .slices
-        .iter()
-        .chain([&board.unmatched])
+        .rows()
         .map(|s| SliceView::of(s, &board))
         .filter(|s| wanted.admits(s))
         .collect();

@@ -10,7 +10,6 @@ mod token;
 #[cfg(test)]
 mod tests;
 
-pub use token::Role;
 pub use token::Token;
 pub use token::write_token;
 
@@ -37,6 +36,7 @@ use crate::admin::auth::token::hex;
 use crate::admin::auth::token::random;
 use crate::admin::auth::token::unhex;
 use crate::model::UnixMillis;
+use crate::rules::TokenRole;
 
 /// Sessions kept; the oldest makes room.
 const SESSIONS_MAX: usize = 256;
@@ -48,8 +48,8 @@ const SESSION_AGE: Duration = Duration::from_hours(12);
 pub struct Who {
     /// The name of the token, or none for somebody on this machine without one.
     pub token: Option<Arc<str>>,
-    /// What the token allows; [`Role::Viewer`] without one.
-    pub role: Role,
+    /// What the token allows; [`TokenRole::Viewer`] without one.
+    pub role: TokenRole,
     /// Whether the listener is on loopback, so that everybody who reaches it may kill.
     pub local: bool,
     session: Option<[u8; 32]>,
@@ -66,17 +66,17 @@ impl Who {
 
     /// Returns whether values may be shown, not only shapes.
     pub fn sees_values(&self) -> bool {
-        self.token.is_some() && self.role >= Role::Operator
+        self.token.is_some() && self.role >= TokenRole::Operator
     }
 
     /// Returns whether kills and rollbacks are allowed.
     pub fn may_lower(&self) -> bool {
-        self.local || self.role >= Role::Operator
+        self.local || self.role >= TokenRole::Operator
     }
 
     /// Returns whether `resume`, `deploys` and `reload` are allowed.
     pub fn may_raise(&self) -> bool {
-        self.token.is_some() && self.role >= Role::Operator
+        self.token.is_some() && self.role >= TokenRole::Operator
     }
 }
 
@@ -103,7 +103,7 @@ pub enum Denied {
 struct Session {
     id: [u8; 32],
     token: Arc<str>,
-    role: Role,
+    role: TokenRole,
     until: UnixMillis,
 }
 
@@ -232,7 +232,7 @@ impl Auth {
         if self.0.local {
             return Ok(Who {
                 token: None,
-                role: Role::Viewer,
+                role: TokenRole::Viewer,
                 local: true,
                 session: None,
             });
@@ -240,7 +240,7 @@ impl Auth {
         Err(Denied::Token)
     }
 
-    fn named(&self, name: Arc<str>, role: Role, session: Option<[u8; 32]>) -> Who {
+    fn named(&self, name: Arc<str>, role: TokenRole, session: Option<[u8; 32]>) -> Who {
         Who {
             token: Some(name),
             role,
@@ -261,7 +261,7 @@ impl Auth {
         found
     }
 
-    fn session(&self, id: &[u8; 32], now: UnixMillis) -> Option<(Arc<str>, Role)> {
+    fn session(&self, id: &[u8; 32], now: UnixMillis) -> Option<(Arc<str>, TokenRole)> {
         let hash: [u8; 32] = Sha256::digest(id).into();
         let mut sessions = self.sessions();
         sessions.retain(|s| s.until > now);

@@ -8,8 +8,8 @@ const NOW: UnixMillis = UnixMillis(1_000_000);
 
 fn auth(address: &str) -> Auth {
     let tokens = vec![
-        Token::new("viewer", Role::Viewer, "a viewer's own secret").unwrap(),
-        Token::new("ops", Role::Operator, SECRET).unwrap(),
+        Token::new("viewer", TokenRole::Viewer, "a viewer's own secret").unwrap(),
+        Token::new("ops", TokenRole::Operator, SECRET).unwrap(),
     ];
     Auth::new(
         address.parse().unwrap(),

@@ -1,5 +1,6 @@
-//! Tokens and their roles.
+//! Tokens: kept by their hash, and written for the commands on this machine.
 
+use crate::rules::TokenRole;
 use sha2::Digest;
 use sha2::Sha256;
 use std::fmt;
@@ -13,46 +14,17 @@ use std::sync::Arc;
 /// The shortest token that is taken, in characters.
 const TOKEN_CHARS_MIN: usize = 16;
 
-/// What a token allows. Ordered: each role may what the ones before it may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Role {
-    /// May look, at shapes only.
-    Viewer,
-    /// May see values and act on slices.
-    Operator,
-    /// May do everything.
-    Admin,
-}
-
-impl Role {
-    /// Returns the word used in the file and in the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Viewer => "viewer",
-            Self::Operator => "operator",
-            Self::Admin => "admin",
-        }
-    }
-
-    /// Reads the word, or nothing.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Viewer, Self::Operator, Self::Admin]
-            .into_iter()
-            .find(|r| r.as_str() == text)
-    }
-}
-
 /// A token by its hash; the text itself is not kept.
 #[derive(Clone)]
 pub struct Token {
     pub(super) name: Arc<str>,
-    pub(super) role: Role,
+    pub(super) role: TokenRole,
     pub(super) hash: [u8; 32],
 }
 
 impl Token {
     /// Hashes `secret`, surrounding white space aside; none if it is too short to be one.
-    pub fn new(name: &str, role: Role, secret: &str) -> Option<Self> {
+    pub fn new(name: &str, role: TokenRole, secret: &str) -> Option<Self> {
         let secret = secret.trim();
         (secret.len() >= TOKEN_CHARS_MIN).then(|| Self {
             name: Arc::from(name),

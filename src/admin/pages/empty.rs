@@ -21,12 +21,7 @@ pub(crate) struct Places<'a> {
 pub(crate) fn page(frame: &Frame<'_>, places: Places<'_>) -> Markup {
     let board = frame.board;
     let slices = board.slices.len() as u64;
-    let requests: u64 = board
-        .slices
-        .iter()
-        .chain([&board.unmatched])
-        .map(|s| s.counts.requests)
-        .sum();
+    let requests: u64 = board.rows().map(|s| s.counts.requests).sum();
     let headline = match (requests, slices) {
         (0, _) => "Nothing needs you: no traffic yet",
         (_, 0) => "Nothing needs you: no slice yet",

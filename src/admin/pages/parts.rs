@@ -181,7 +181,7 @@ impl Deed<'_> {
     }
 }
 
-/// Replaces what a path segment of our own URLs cannot hold.
+/// Writes a text as one segment of a path, or one value of a query, of our own URLs.
 pub(crate) fn segment(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -193,4 +193,15 @@ pub(crate) fn segment(text: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_stays_one_segment() {
+        assert_eq!(segment("a-b_c.d~9"), "a-b_c.d~9");
+        assert_eq!(segment("../x?y#z"), "..%2Fx%3Fy%23z");
+    }
 }

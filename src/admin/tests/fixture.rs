@@ -5,7 +5,6 @@ use std::sync::Arc;
 use crate::admin::Parts;
 use crate::admin::Shelf;
 use crate::admin::auth::Auth;
-use crate::admin::auth::Role;
 use crate::admin::auth::Token;
 use crate::compare::BodyKind;
 use crate::compare::BodyView;
@@ -45,6 +44,7 @@ use crate::model::Share;
 use crate::model::SliceId;
 use crate::model::Stage;
 use crate::model::UnixMillis;
+use crate::rules::TokenRole;
 use crate::store::AnswerView;
 use crate::store::Change;
 use crate::store::ChangeKind;
@@ -785,8 +785,8 @@ fn changes() -> Vec<Change> {
 
 /// Everything but the board and the end of the channel of acts.
 pub(super) fn parts(board: BoardReader, events: mpsc::Sender<Event>, address: &str) -> Parts {
-    let viewer = Token::new("looker", Role::Viewer, "fixture-token-of-a-viewer").unwrap();
-    let operator = Token::new("ops", Role::Operator, SECRET).unwrap();
+    let viewer = Token::new("looker", TokenRole::Viewer, "fixture-token-of-a-viewer").unwrap();
+    let operator = Token::new("ops", TokenRole::Operator, SECRET).unwrap();
     let admin = format!("http://{address}");
     Parts {
         board,

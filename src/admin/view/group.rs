@@ -108,16 +108,12 @@ pub(crate) fn groups(slice: &SliceBoard) -> Vec<GroupView> {
 
 /// Finds a group by its id, with its slice.
 pub(crate) fn group<'a>(board: &'a Board, id: &str) -> Option<(&'a SliceBoard, GroupView)> {
-    board
-        .slices
-        .iter()
-        .chain([&board.unmatched])
-        .find_map(|slice| {
-            groups(slice)
-                .into_iter()
-                .find(|g| g.id == id)
-                .map(|g| (&**slice, g))
-        })
+    board.rows().find_map(|slice| {
+        groups(slice)
+            .into_iter()
+            .find(|g| g.id == id)
+            .map(|g| (&**slice, g))
+    })
 }
 
 /// One endpoint.

@@ -172,23 +172,6 @@ fn read_token(file: &Path) -> anyhow::Result<Option<String>> {
     }
 }
 
-/// Writes a name as one segment of a path.
-pub(super) fn segment(name: &str) -> String {
-    let mut out = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push('%');
-            for digit in [byte >> 4, byte & 15] {
-                let digit = char::from_digit(u32::from(digit), 16).unwrap_or('0');
-                out.push(digit.to_ascii_uppercase());
-            }
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,11 +252,5 @@ mod tests {
             text.contains(&admin) && text.contains("`--admin`"),
             "{text}"
         );
-    }
-
-    #[test]
-    fn a_name_stays_one_segment() {
-        assert_eq!(segment("a-b_c.d~9"), "a-b_c.d~9");
-        assert_eq!(segment("../x?y#z"), "..%2Fx%3Fy%23z");
     }
 }

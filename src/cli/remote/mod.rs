@@ -8,8 +8,8 @@ mod show;
 
 pub use client::Remote;
 
+use crate::admin::segment;
 use client::Answer;
-use client::segment;
 use serde_json::Value;
 use serde_json::json;
 use std::io::Write;

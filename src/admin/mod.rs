@@ -10,6 +10,7 @@ mod assets;
 pub mod auth;
 mod csv;
 mod diff;
+mod door;
 mod events;
 mod pages;
 mod pair;
@@ -152,7 +153,7 @@ pub async fn serve(
 ) -> io::Result<()> {
     let desk = Arc::new(Desk::new(parts));
     let closing = desk.closing.clone();
-    axum::serve(listener, router(desk))
+    axum::serve(door::Door::new(listener), router(desk))
         .with_graceful_shutdown(async move {
             shutdown.await;
             // Event streams have no end of their own.

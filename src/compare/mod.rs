@@ -34,6 +34,7 @@ pub use redact::BodyView;
 pub use redact::RedactKey;
 pub use redact::body_view;
 pub use redact::headers_view;
+pub(crate) use redact::hides;
 pub use redact::target_view;
 
 use crate::compare::compared::Raw;

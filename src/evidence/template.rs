@@ -4,6 +4,7 @@
 //! place in a path, or an object in an answer, that shows more names than [`CROWDED`] is crowded:
 //! the names seen often keep theirs, all others become `{}`.
 
+use crate::compare::hides;
 use crate::model::FieldKey;
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -130,7 +131,8 @@ fn step_len(text: &str) -> usize {
     1 + tail.take_while(|&&b| b != b'.' && b != b'[').count()
 }
 
-/// Returns whether a segment names one of many things.
+/// Returns whether a segment names one of many things, or is a secret: templates are shown to
+/// everybody and kept as they are.
 fn is_id(segment: &str) -> bool {
     let bytes = segment.as_bytes();
     if bytes.is_empty() {
@@ -141,6 +143,7 @@ fn is_id(segment: &str) -> bool {
         || bytes.iter().all(u8::is_ascii_digit)
         || (bytes.len() >= 16 && bytes.iter().all(u8::is_ascii_hexdigit))
         || is_uuid(bytes)
+        || hides(segment)
 }
 
 fn is_uuid(bytes: &[u8]) -> bool {
@@ -149,4 +152,24 @@ fn is_uuid(bytes: &[u8]) -> bool {
             8 | 13 | 18 | 23 => *byte == b'-',
             _ => byte.is_ascii_hexdigit(),
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_in_a_path_is_in_no_template() {
+        let folds = Folds::default();
+        for (path, template) in [
+            ("/users/bob@example.com/orders", "GET /users/{}/orders"),
+            ("/users/bob%40example.com", "GET /users/{}"),
+            ("/invite/ghp_0123456789abcdefABCDEF", "GET /invite/{}"),
+            ("/cart;jsessionid=1A2B", "GET /{}"),
+            ("/orders/by-date", "GET /orders/by-date"),
+        ] {
+            assert_eq!(folds.template("GET", path), template);
+            assert_eq!(folds.again(template), template);
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use super::connection::Connections;
 use super::connection::Serving;
 use super::connection::State;
+use super::connection::Watched;
 use super::plane::Phase;
 use super::service::Proxy;
 use super::service::Thread;
@@ -207,13 +208,14 @@ impl Server {
         };
         let service = Hyper(CatchPanic::new(proxy, self.panics.clone()));
         let counted = Counted::new(self);
+        let socket = Watched::new(Stream::Tcp(stream), &state);
         let serving = http1::Builder::new()
             .preserve_header_case(true)
             .auto_date_header(false)
             .max_headers(100)
             .max_header_size(64 * 1024)
             .header_read_timeout(None)
-            .serve_connection(TokioIo::new(Stream::Tcp(stream)), service)
+            .serve_connection(TokioIo::new(socket), service)
             .with_upgrades();
         self.connections.add(&state);
         tokio::task::spawn_local(async move {

@@ -33,6 +33,7 @@ use crate::table::Reader;
 use crate::telemetry::Metrics;
 use crate::telemetry::access::Record;
 use crate::telemetry::access::Sink;
+use crate::telemetry::access::bounded;
 use crate::telemetry::access::query_names;
 use crate::upstream::Outgoing;
 use crate::upstream::Plan;
@@ -240,6 +241,7 @@ impl Proxy {
         } = asking;
         let backend = Arc::clone(ending.lane.backend(ending.side));
         let timeouts = &backend.config().timeouts;
+        self.connection.set_patience(timeouts.idle);
         let has_body = !body.is_end_stream();
         let limit = ending.lane.slice().map_or(0, |s| s.shadow.body_limit);
         let memory = self.thread.shadow.memory();
@@ -379,15 +381,15 @@ impl Proxy {
             return None;
         }
         let text = |name| Some(parts.headers.get(name)?.to_str().ok()?.to_owned());
-        let trace = text("traceparent").and_then(|t| t.split('-').nth(1).map(str::to_owned));
+        let trace = text("traceparent").and_then(|t| t.split('-').nth(1).map(bounded));
         Some(Box::new(Record {
             at: clock::now(),
             id,
             trace,
             client: self.client.address,
             method: parts.method.clone(),
-            host: head::host(parts).map(str::to_owned),
-            path: parts.uri.path().to_owned(),
+            host: head::host(parts).map(bounded),
+            path: bounded(parts.uri.path()),
             query: parts.uri.query().map(query_names),
             slice: SliceId::clone(lane.id()),
             stage: decision.position.stage(),

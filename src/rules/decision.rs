@@ -90,7 +90,7 @@ pub enum Mirror {
     /// Offer a copy to the other side, if rate and memory allow it.
     Copy,
     /// Stage `legacy` with controls that the file asks for: legacy may be asked again, nobody gets
-    /// a copy, and the outcome is [`NotMirrored::Stage`].
+    /// a copy, and the outcome is `not_mirrored(stage)`.
     ControlOnly,
     /// The outcome is decided.
     Ended(Outcome),

@@ -48,9 +48,11 @@ pub(super) fn word(view: &View<'_>) -> Option<Found> {
     word_of_query(view.head.query?).map(Found::Query)
 }
 
-/// Returns the word in a path: a whole segment, or a part of one between `-`, `_` and `.`.
+/// Returns the word in a path: a whole segment, or a part of one between `-`, `_` and `.`. What `;`
+/// begins are parameters of a segment (RFC 3986 section 3.3), such as a session of Java.
 pub(super) fn word_of_path(path: &str) -> Option<&str> {
-    path.split(['/', '-', '_', '.']).find(|part| is_word(part))
+    path.split(['/', '-', '_', '.', ';'])
+        .find(|part| is_word(part))
 }
 
 fn word_of_query(query: &str) -> Option<String> {
@@ -122,6 +124,7 @@ mod tests {
             ("/user/delete-account", Some("delete")),
             ("/api/password_reset/7", Some("reset")),
             ("/oauth.php", Some("oauth")),
+            ("/logout;jsessionid=1A", Some("logout")),
             ("/blogout", None),
             ("/resets", None),
             ("/orders/7", None),

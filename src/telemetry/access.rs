@@ -174,13 +174,43 @@ impl Sink {
     }
 }
 
-/// Returns the names of a query without their values: `a=1&b` becomes `a=&b`.
+/// Bytes of a path, a host or a query that are kept: a ring holds many records, and how long they are
+/// is the client's choice.
+const TEXT_BYTES: usize = 1_024;
+
+/// Characters of a part of a query without `=` that are taken for a name; more is taken for a value.
+const FLAG_CHARS: usize = 24;
+
+/// Returns a text as it is kept: whole, or its beginning and a mark.
+pub fn bounded(text: &str) -> String {
+    if text.len() <= TEXT_BYTES {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(TEXT_BYTES);
+    format!("{}…", text.get(..end).unwrap_or_default())
+}
+
+/// Returns the names of a query without their values: `a=1&b` becomes `a=&b`. A long part without a
+/// name is a value itself, such as a token, and becomes `…`.
 pub fn query_names(query: &str) -> String {
-    let names = query.split('&').map(|part| match part.split_once('=') {
-        Some((name, _)) => format!("{name}="),
-        None => part.to_owned(),
-    });
-    names.collect::<Vec<_>>().join("&")
+    let mut out = String::new();
+    for (i, part) in query.split('&').enumerate() {
+        if out.len() > TEXT_BYTES {
+            return bounded(&out);
+        }
+        if i > 0 {
+            out.push('&');
+        }
+        match part.split_once('=') {
+            Some((name, _)) => {
+                out.push_str(&bounded(name));
+                out.push('=');
+            }
+            None if part.chars().nth(FLAG_CHARS).is_some() => out.push('…'),
+            None => out.push_str(part),
+        }
+    }
+    bounded(&out)
 }
 
 impl Record {
@@ -269,5 +299,15 @@ mod tests {
     #[test]
     fn query_values_never_reach_the_log() {
         assert_eq!(query_names("token=abc&q=&flag"), "token=&q=&flag");
+        assert_eq!(query_names("eyJhbGciOiJIUzI1NiJ9.bare.token&a=1"), "…&a=");
+    }
+
+    #[test]
+    fn a_record_is_bounded_whatever_the_client_sends() {
+        let long = "ä".repeat(30_000);
+        assert!(bounded(&long).len() <= TEXT_BYTES + 3);
+        assert!(query_names(&format!("{long}=1")).len() <= TEXT_BYTES + 3);
+        assert!(query_names(&"a=1&".repeat(20_000)).len() <= TEXT_BYTES + 3);
+        assert_eq!(bounded("/a"), "/a");
     }
 }

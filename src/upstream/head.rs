@@ -13,6 +13,7 @@ use http::Uri;
 use http::header;
 use http::request::Parts;
 use http::uri::PathAndQuery;
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 /// The field that marks a copy: it names the role of the call.
@@ -47,16 +48,34 @@ pub fn view(parts: &Parts) -> Head<'_> {
 /// Returns the host that a request asks for: of an absolute target, otherwise of its `Host`.
 pub fn host(parts: &Parts) -> Option<&str> {
     match parts.uri.authority() {
-        Some(authority) => Some(authority.as_str()),
+        Some(authority) => Some(without_userinfo(authority.as_str())),
         None => parts.headers.get(header::HOST)?.to_str().ok(),
     }
 }
 
+/// A target may carry `user:password@`, which names no host and is nobody's to see.
+fn without_userinfo(authority: &str) -> &str {
+    authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host)
+}
+
 /// Returns whether a request asks to become another protocol that may be tunnelled.
+///
+/// In a list of protocols `h2c` would let the application speak HTTP/2 past every rule.
 pub fn wants_upgrade(headers: &HeaderMap) -> bool {
-    let upgrade = headers.get(header::UPGRADE);
-    let named = upgrade.is_some_and(|u| !u.as_bytes().eq_ignore_ascii_case(b"h2c"));
+    let mut protocols = headers.get_all(header::UPGRADE).iter().peekable();
+    let named = protocols.peek().is_some()
+        && !protocols
+            .flat_map(|u| u.as_bytes().split(|b| *b == b','))
+            .any(|p| is_h2c(p.trim_ascii()));
     named && tokens(headers).any(|t| t.eq_ignore_ascii_case("upgrade"))
+}
+
+/// Returns whether a protocol is HTTP/2 without TLS, with a version or without.
+fn is_h2c(protocol: &[u8]) -> bool {
+    let name = protocol.split(|b| *b == b'/').next().unwrap_or_default();
+    name.eq_ignore_ascii_case(b"h2c")
 }
 
 /// Makes the request that a side gets, without its body.
@@ -120,7 +139,7 @@ fn request_fields(parts: &Parts, client: Client, role: Role) -> HeaderMap {
         }
     }
     if let Some(authority) = parts.uri.authority()
-        && let Ok(value) = HeaderValue::from_str(authority.as_str())
+        && let Ok(value) = HeaderValue::from_str(without_userinfo(authority.as_str()))
     {
         // RFC 9112 section 3.2.2: an absolute target replaces the Host that came with it.
         out.insert(header::HOST, value);
@@ -243,7 +262,17 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
 }
 
 fn is_forwarding(name: &HeaderName) -> bool {
-    *name == header::FORWARDED || name.as_str().starts_with("x-forwarded-")
+    *name == header::FORWARDED
+        || name.as_str().starts_with("x-forwarded-")
+        || looks_like_ours(name.as_str())
+}
+
+/// Returns whether an application that folds `_` and `.` to `-` would take a field for one of ours.
+fn looks_like_ours(name: &str) -> bool {
+    name.contains(['_', '.']) && {
+        let folded = name.replace(['_', '.'], "-");
+        folded.starts_with("x-forwarded-") || folded == ROLE.as_str()
+    }
 }
 
 /// Fields that a client may not take away by naming them in `Connection`.
@@ -254,22 +283,32 @@ fn is_identity(name: &HeaderName) -> bool {
         || *name == header::CONTENT_TYPE
 }
 
-struct Nominated<'a>(Option<&'a HeaderMap>);
+/// The fields that `Connection` names and that are there: a client's list may be very long, and is
+/// looked through once.
+struct Nominated(Option<HashSet<HeaderName>>);
 
-impl<'a> Nominated<'a> {
-    fn of(headers: &'a HeaderMap) -> Self {
+impl Nominated {
+    fn of(headers: &HeaderMap) -> Self {
         // `close` and `keep-alive` name no field of interest, and are what nearly everybody sends.
-        let plain = tokens(headers).all(|t| {
+        let plain = |t: &str| {
             t.eq_ignore_ascii_case("close")
                 || t.eq_ignore_ascii_case("keep-alive")
                 || t.eq_ignore_ascii_case("upgrade")
-        });
-        Self((!plain).then_some(headers))
+        };
+        let mut named = None;
+        for token in tokens(headers).filter(|t| !plain(t)) {
+            let named = named.get_or_insert_with(HashSet::new);
+            if headers.contains_key(token)
+                && let Ok(name) = HeaderName::from_bytes(token.as_bytes())
+            {
+                named.insert(name);
+            }
+        }
+        Self(named)
     }
 
     fn has(&self, name: &HeaderName) -> bool {
-        self.0
-            .is_some_and(|h| tokens(h).any(|t| t.eq_ignore_ascii_case(name.as_str())))
+        self.0.as_ref().is_some_and(|named| named.contains(name))
     }
 }
 
@@ -397,7 +436,57 @@ mod tests {
     fn an_upgrade_passes_and_h2c_does_not() {
         let out = forwarded(&[("connection", "Upgrade"), ("upgrade", "websocket")]);
         assert_eq!(out["upgrade"], "websocket");
-        let out = forwarded(&[("connection", "Upgrade"), ("upgrade", "h2c")]);
-        assert!(!out.contains_key("upgrade") && !out.contains_key("connection"));
+        for h2c in ["h2c", "h2c, websocket", "websocket,H2C", "h2c/2"] {
+            let out = forwarded(&[("connection", "Upgrade"), ("upgrade", h2c)]);
+            let kept = out.contains_key("upgrade") || out.contains_key("connection");
+            assert!(!kept, "{h2c}");
+        }
+        let twice = [
+            ("connection", "Upgrade"),
+            ("upgrade", "websocket"),
+            ("upgrade", "h2c"),
+        ];
+        assert!(!forwarded(&twice).contains_key("upgrade"));
+    }
+
+    #[test]
+    fn a_long_list_in_connection_is_looked_through_once() {
+        let list = format!("{}X-Secret", "a,".repeat(30_000));
+        let names: Vec<String> = (0..97).map(|i| format!("x{i}")).collect();
+        let mut fields = vec![("connection", list.as_str()), ("x-secret", "1")];
+        fields.extend(names.iter().map(|name| (name.as_str(), "1")));
+        let out = forwarded(&fields);
+        assert!(!out.contains_key("x-secret") && out.contains_key("x96"));
+        let nominated = Nominated::of(&HeaderMap::from_iter([(
+            header::CONNECTION,
+            HeaderValue::from_str(&list).unwrap(),
+        )]));
+        assert_eq!(nominated.0.unwrap().len(), 0, "only fields that are there");
+    }
+
+    #[test]
+    fn userinfo_of_a_target_reaches_nobody() {
+        let (parts, ()) = Request::builder()
+            .uri("http://a.example:secret@b.example:81/x")
+            .body(())
+            .unwrap()
+            .into_parts();
+        assert_eq!(host(&parts), Some("b.example:81"));
+        let out = request(&parts, CLIENT, Role::Served, ());
+        assert_eq!(out.headers()["host"], "b.example:81");
+        assert_eq!(out.headers()["x-forwarded-host"], "b.example:81");
+    }
+
+    #[test]
+    fn fields_that_look_like_ours_end_here() {
+        let out = forwarded(&[
+            ("x_forwarded_for", "203.0.113.9"),
+            ("X-Forwarded.Proto", "https"),
+            ("supplant_role", "shadow"),
+            ("x_other", "1"),
+        ]);
+        assert_eq!(out["x-forwarded-for"], "192.0.2.7");
+        assert!(out.contains_key("x_other"));
+        assert!(out.keys().all(|n| !looks_like_ours(n.as_str())));
     }
 }

@@ -162,9 +162,12 @@ def stalling_candidate(lab, report):
     value, low, high = interval(list(zip(rates["on"], rates["off"])))
     same = interval(list(zip(rates["again"], rates["off"])))
     report.check(failed == 0, "failed requests of clients", f"{failed} at {statistics.median(rates['on']):.0f} requests a second")
-    report.check(high >= 0.97, "rate of live requests against without mirroring",
-                 f"{value:.3f} [{low:.3f}, {high:.3f}] over {rounds} rounds; without against without {same[0]:.3f} [{same[1]:.3f}, {same[2]:.3f}]"
-                 + (" (a noisy machine)" if same[1] < 0.97 or same[2] > 1.03 else ""))
+    figure = (f"{value:.3f} [{low:.3f}, {high:.3f}] over {rounds} rounds; "
+              f"without against without {same[0]:.3f} [{same[1]:.3f}, {same[2]:.3f}]")
+    if same[1] < 0.97 or same[2] > 1.03 or not same[1] <= 1 <= same[2]:
+        report.skip(f"void, the machine is not quiet: rate of live requests against without mirroring: {figure}")
+    else:
+        report.check(high >= 0.97, "rate of live requests against without mirroring", figure)
     proxy.adds_up()
     found = proxy.outcomes("on")
     report.check(set(found) <= {"timeout", "shed(inflight)", "shed(queue)", "aborted"} and found.get("timeout"), "timeouts and what was shed are counted", found)

@@ -166,7 +166,7 @@ pub fn target_view(path_and_query: &str, key: &RedactKey) -> String {
 }
 
 /// Returns whether a part of a URL is a secret by its form, percent-encoded or not.
-fn hides(part: &str) -> bool {
+pub(crate) fn hides(part: &str) -> bool {
     let plain = part
         .replace("%40", "@")
         .replace("%2E", ".")

@@ -26,6 +26,7 @@ pub(super) struct Args {
     #[arg(value_parser = method)]
     method: Method,
     /// A URL, or a path.
+    #[arg(value_parser = url)]
     url: String,
     /// A header field, `Name: value`; may be given several times.
     #[arg(short = 'H', long = "header", value_name = "FIELD", value_parser = field)]
@@ -49,6 +50,18 @@ pub(super) struct Args {
 
 fn method(text: &str) -> Result<Method, String> {
     Method::from_bytes(text.as_bytes()).map_err(|_| "a method is a word such as GET".to_owned())
+}
+
+fn url(text: &str) -> Result<String, String> {
+    let rooted = text == "*" || text.starts_with('/');
+    let whole = ["http://", "https://"].iter().any(|scheme| {
+        let rest = text.strip_prefix(scheme);
+        rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
+    });
+    if rooted || whole {
+        return Ok(text.to_owned());
+    }
+    Err("write a path, such as `/orders/7`, or `http://HOST/PATH`".to_owned())
 }
 
 /// Reads what the access log calls `id`, or a number in decimal.
@@ -158,6 +171,16 @@ impl<'u> Target<'u> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_that_no_client_sends_is_refused() {
+        for good in ["/", "/a?u=http://x", "*", "http://h", "https://h/a"] {
+            assert_eq!(url(good), Ok(good.to_owned()));
+        }
+        for bad in ["", "api/orders", "http:///x", "http://", "h:80/a"] {
+            assert!(url(bad).unwrap_err().contains("/orders/7"), "{bad}");
+        }
+    }
 
     #[test]
     fn a_url_is_taken_apart_as_a_client_would() {

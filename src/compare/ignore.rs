@@ -121,7 +121,9 @@ fn hint(text: &str) -> String {
         } else {
             "."
         };
-        return format!("a path into a JSON body begins with `$`: `${dot}{text}`");
+        return format!(
+            "a path into a JSON body begins with `$`: `${dot}{text}`; a header field is `header:NAME`"
+        );
     }
     format!(
         "`{text}` is not a place; write `status`, `body`, `header:NAME`, `trailer:NAME` or a path such as `$.items[*].id`"

@@ -294,7 +294,7 @@ fn lift(
         if left > Duration::ZERO && reason.is_none_or(|r| r.trim().is_empty()) {
             let minutes = left.as_secs().div_ceil(60);
             return Err(Refused::NeedsReason(format!(
-                "`{slice}` was rolled back a short while ago; give a reason, or wait {minutes} more minutes"
+                "`{slice}` was rolled back a short while ago; say why, as in `supplant resume {slice} --reason TEXT`, or wait {minutes} more minutes"
             )));
         }
         held.ceiling = None;

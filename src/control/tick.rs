@@ -408,7 +408,7 @@ fn allow_line(endpoint: &str) -> String {
             None => named.push_str(piece),
         }
     }
-    format!("allow: [{{ path: \"{named}\" }}]")
+    format!("shadow: {{ allow: [{{ path: \"{named}\" }}] }}")
 }
 
 #[cfg(test)]
@@ -418,8 +418,14 @@ mod tests {
     #[test]
     fn the_line_that_allows_an_endpoint_names_its_captures() {
         let line = allow_line("GET /orders/{}/cancel/{}");
-        assert_eq!(line, "allow: [{ path: \"/orders/{p1}/cancel/{p2}\" }]");
-        assert_eq!(allow_line("GET /logout"), "allow: [{ path: \"/logout\" }]");
+        assert_eq!(
+            line,
+            "shadow: { allow: [{ path: \"/orders/{p1}/cancel/{p2}\" }] }"
+        );
+        assert_eq!(
+            allow_line("GET /logout"),
+            "shadow: { allow: [{ path: \"/logout\" }] }"
+        );
     }
 
     #[test]

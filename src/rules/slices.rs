@@ -193,12 +193,12 @@ impl Compiler {
         let stage = decl.stage.map(|(s, _)| s);
         let Some(ramp) = &decl.ramp else {
             if let Some((Stage::Canary, at)) = decl.stage {
-                problems.error(
-                    code::NO_SHARE,
-                    at,
-                    "stage `canary` needs a share",
-                    "add `ramp: { percent: 1% }`",
-                );
+                let hint = if self.tenant_given {
+                    "add `ramp: { percent: 1% }`"
+                } else {
+                    "add `ramp: { by: \"header:NAME\", percent: 1% }`"
+                };
+                problems.error(code::NO_SHARE, at, "stage `canary` needs a share", hint);
             }
             return None;
         };

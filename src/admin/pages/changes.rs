@@ -59,14 +59,22 @@ fn line(change: &ChangeView, board: &Board) -> Markup {
             _ => {}
         }
         @if let Some(slice) = &change.slice {
-            b {
-                @if board.slice(slice).is_some() {
-                    a href={ "/slices/" (parts::segment(slice)) } { (slice) }
-                } @else { (slice) }
-            } " "
-        }
-        (ticked(&change.text))
+            // A text that names its slice needs no name in front of it.
+            @if let Some((before, after)) = change.text.split_once(&format!("`{slice}`")) {
+                (ticked(before)) (name(slice, board)) (ticked(after))
+            } @else { (name(slice, board)) " " (ticked(&change.text)) }
+        } @else { (ticked(&change.text)) }
         span.dim { ", by " (change.actor) }
+    }
+}
+
+fn name(slice: &str, board: &Board) -> Markup {
+    html! {
+        b {
+            @if board.slice(slice).is_some() {
+                a href={ "/slices/" (parts::segment(slice)) } { (slice) }
+            } @else { (slice) }
+        }
     }
 }
 

@@ -56,22 +56,7 @@ pub(crate) fn page(frame: &Frame<'_>, places: Places<'_>) -> Markup {
                 }
                 (parts::copyable(&format!("curl -s {}/api/v1/status", places.admin), "Ask for the status"))
             }))
-            (step(false, "Compare the first slice", &match slices {
-                0 => parts::status(Tone::Plain, "none", "0 slices"),
-                n => parts::status(Tone::Plain, "ok", &text::plural(n, "slice", "slices")),
-            }, &html! {
-                p.lede {
-                    "Add this to " code { "routes.yaml" } ", with your own addresses. Legacy still answers every "
-                    "client; the candidate gets copies of " code { "GET" } " and " code { "HEAD" } " only."
-                }
-                (parts::copyable(
-                    "legacy: http://127.0.0.1:3000\nslices:\n  - { name: orders, match: /api/orders, to: \"http://127.0.0.1:4000\", stage: shadow }",
-                    "A first routes.yaml"))
-                p.lede { "The file is taken as soon as you save it. Then ask for one of its pages and read the outcome:" }
-                (parts::copyable(
-                    &format!("curl -s {}/api/orders > /dev/null\ncurl -s {}/api/v1/slices/orders", places.data, places.admin),
-                    "Ask for the slice"))
-            }))
+            (first_slice(frame, places))
         }
         p.lede {
             "No application at hand? " code { "supplant demo" }
@@ -79,6 +64,46 @@ pub(crate) fn page(frame: &Frame<'_>, places: Places<'_>) -> Markup {
         }
     };
     frame.draw(headline, "/", &body)
+}
+
+/// Draws the step that makes a slice. Without a file the text in force is the legacy of the command
+/// line, and no file is watched.
+fn first_slice(frame: &Frame<'_>, places: Places<'_>) -> Markup {
+    let rules = &frame.board.rules;
+    let by_hand = rules.path.is_none();
+    let legacy = if by_hand {
+        rules.text.trim()
+    } else {
+        "legacy: http://127.0.0.1:3000"
+    };
+    let status = match frame.board.slices.len() as u64 {
+        0 => parts::status(Tone::Plain, "none", "0 slices"),
+        n => parts::status(Tone::Plain, "ok", &text::plural(n, "slice", "slices")),
+    };
+    let first = format!(
+        "{legacy}\nslices:\n  - {{ name: orders, match: /api/orders, to: \"http://127.0.0.1:4000\", stage: shadow }}"
+    );
+    let ask = format!(
+        "curl -s {}/api/orders > /dev/null\ncurl -s {}/api/v1/slices/orders",
+        places.data, places.admin
+    );
+    let body = html! {
+        p.lede {
+            @if by_hand { "Write this to " } @else { "Add this to " }
+            code { "routes.yaml" } ", with your own addresses. Legacy still answers every "
+            "client; the candidate gets copies of " code { "GET" } " and " code { "HEAD" } " only."
+        }
+        (parts::copyable(&first, "A first routes.yaml"))
+        p.lede {
+            @if by_hand {
+                "Then start " code { "supplant run" } " again, without " code { "--legacy" }
+                ": from there on the file is taken as soon as you save it."
+            } @else { "The file is taken as soon as you save it." }
+            " Then ask for one of its pages and read the outcome:"
+        }
+        (parts::copyable(&ask, "Ask for the slice"))
+    };
+    step(false, "Compare the first slice", &status, &body)
 }
 
 fn step(now: bool, title: &str, status: &Markup, body: &Markup) -> Markup {

@@ -42,12 +42,12 @@ pub(crate) fn page(frame: &Frame<'_>) -> Markup {
         @if rules.path.is_some() { (reload(frame)) }
         (Panel { id: "text", title: "Rules in force", json: Some("/api/v1/rules"), csv: None }.draw(
             &html! { code { (rules.hash) } },
-            &html! { div.panel-body { (numbered(&rules.text, "The text in force")) } },
+            &html! { div.panel-body { (numbered(&rules.text, "The text in force", &[])) } },
         ))
         @if let Some(text) = &rules.refused_text {
             (Panel { id: "refused", title: "What was refused", json: None, csv: None }.draw(
                 &html! {},
-                &html! { div.panel-body { (numbered(text, "The text that was refused")) } },
+                &html! { div.panel-body { (numbered(text, "The text that was refused", &rules.problems)) } },
             ))
         }
     };
@@ -134,11 +134,14 @@ fn cut(line: &str) -> Option<(&str, &str, &str)> {
     Some((before, marked, after))
 }
 
-fn numbered(text: &str, label: &str) -> Markup {
+/// Draws a text with its lines numbered, and those with a problem marked.
+fn numbered(text: &str, label: &str, problems: &[Problem]) -> Markup {
     html! {
         pre.code.numbered tabindex="0" role="region" aria-label=(label) {
             @for (at, line) in text.lines().enumerate() {
-                span.ln aria-hidden="true" { (format!("{:>4}  ", at + 1)) }
+                @let wrong = problems.iter().any(|p| p.line as usize == at + 1);
+                span.ln.err[wrong] aria-hidden="true" {
+                    (format!("{:>4}{} ", at + 1, if wrong { '!' } else { ' ' })) }
                 @if line.trim_start().starts_with('#') { span.cm { (line) } } @else { (line) }
                 "\n"
             }

@@ -59,6 +59,8 @@ pub(crate) fn hint(slice: &SliceView) -> String {
         }
         Need::Ready => "the target is met; the file moves it on".to_owned(),
         Need::Collecting => match slice.parity.needed {
+            // Parity is shown already; what keeps it from being ready is the alarm of latency.
+            Some(0) => "the target is met, but the candidate is slower".to_owned(),
             Some(more) => format!("{} clean comparisons to go", text::count(more)),
             None => "the target is out of reach as it stands".to_owned(),
         },
@@ -111,6 +113,14 @@ pub(crate) fn sentence(slice: &SliceView, groups: &[GroupView]) -> (Markup, Stri
             html! { (hint(slice)) ", although the slice is retired." },
             page,
             "Open",
+        ),
+        Need::BelowTarget => (
+            html! {
+                b { (text::count(slice.parity.f)) } " of " (text::count(slice.parity.n))
+                " compared requests differ, more than the target of " (text::share(slice.parity.target)) " allows."
+            },
+            format!("{page}#parity"),
+            "Review",
         ),
         _ => (
             html! { (ticked(&slice.parity.sentence)) },

@@ -419,7 +419,7 @@ pub(super) fn invoices() -> SliceBoard {
             endpoint: "GET /invoices/{}/cancel".to_owned(),
             count: 151,
             why: "`cancel` in the path".to_owned(),
-            allow_line: "allow: [/invoices/{id}/cancel]".to_owned(),
+            allow_line: "shadow: { allow: [{ path: \"/invoices/{p1}/cancel\" }] }".to_owned(),
         }]),
         control: ControlBoard {
             pairs: 1_204,

@@ -10,7 +10,7 @@ use http_body_util::BodyExt;
 use http_body_util::Full;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use std::path::Path;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -32,10 +32,11 @@ pub struct Remote {
         default_value = "127.0.0.1:9900"
     )]
     pub admin: String,
-    /// The file with a token: what the proxy wrote at its start, or one of `admin.tokens`. Without
-    /// one the proxy lets this machine look, kill and roll back.
-    #[arg(long, value_name = "FILE", default_value = "supplant.token")]
-    pub token_file: PathBuf,
+    /// The file with a token: what the proxy wrote at its start, or one of `admin.tokens`; default
+    /// `supplant.token`, if it is there. Without a token the proxy lets this machine look, kill and
+    /// roll back.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
 }
 
 /// What the proxy answered.
@@ -45,6 +46,8 @@ pub(super) struct Answer {
     pub(super) status: StatusCode,
     /// The JSON of the answer; a string if it was none.
     pub(super) body: Value,
+    /// The file of the token that was sent.
+    token_file: Option<PathBuf>,
 }
 
 impl Answer {
@@ -66,6 +69,11 @@ impl Answer {
                 str::to_owned,
             );
         match self.status {
+            StatusCode::UNAUTHORIZED if let Some(file) = &self.token_file => format!(
+                "this proxy does not know the token in `{}`\nhint: it wrote a new \
+                 `supplant.token` when it started; is `--admin` the right proxy?",
+                file.display()
+            ),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => format!(
                 "{text}\nhint: `--token-file` names the file with the token; \
                  a proxy writes `supplant.token` beside its store when it starts"
@@ -96,7 +104,9 @@ impl Remote {
         if !body.is_empty() {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
-        if let Some(token) = read_token(&self.token_file)? {
+        let token = self.token()?;
+        let token_file = token.as_ref().map(|(file, _)| file.clone());
+        if let Some((_, token)) = token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
         let request = request
@@ -105,11 +115,29 @@ impl Remote {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        runtime.block_on(async {
+        let answer = runtime.block_on(async {
             tokio::time::timeout(WHOLE, self.exchange(request))
                 .await
                 .with_context(|| format!("`{}` did not answer within {WHOLE:?}", self.admin))?
+        })?;
+        Ok(Answer {
+            token_file,
+            ..answer
         })
+    }
+
+    /// Returns the token and where it stands. A file that was asked for must be there.
+    fn token(&self) -> anyhow::Result<Option<(PathBuf, String)>> {
+        let default = PathBuf::from("supplant.token");
+        let file = self.token_file.as_ref().unwrap_or(&default);
+        match std::fs::read_to_string(file) {
+            Ok(token) if token.trim().is_empty() => Ok(None),
+            Ok(token) => Ok(Some((file.clone(), token.trim().to_owned()))),
+            Err(error) if self.token_file.is_none() && error.kind() == ErrorKind::NotFound => {
+                Ok(None)
+            }
+            Err(error) => Err(error).with_context(|| format!("cannot read `{}`", file.display())),
+        }
     }
 
     /// Returns host and port, whether or not they were given as an URL.
@@ -159,16 +187,11 @@ impl Remote {
         })?;
         let body = serde_json::from_slice(&bytes)
             .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).trim().to_owned()));
-        Ok(Answer { status, body })
-    }
-}
-
-/// Returns the token; none if the file is not there.
-fn read_token(file: &Path) -> anyhow::Result<Option<String>> {
-    match std::fs::read_to_string(file) {
-        Ok(token) => Ok(Some(token.trim().to_owned()).filter(|token| !token.is_empty())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("cannot read `{}`", file.display())),
+        Ok(Answer {
+            status,
+            body,
+            token_file: None,
+        })
     }
 }
 
@@ -178,11 +201,13 @@ mod tests {
     use serde_json::json;
     use std::io::Read;
     use std::io::Write;
+    use std::path::Path;
 
     fn remote(admin: String, folder: &Path) -> Remote {
+        let file = folder.join("supplant.token");
         Remote {
             admin,
-            token_file: folder.join("supplant.token"),
+            token_file: file.exists().then_some(file),
         }
     }
 
@@ -238,6 +263,23 @@ mod tests {
             "{text}"
         );
         assert!(!served.join().unwrap().contains("authorization"));
+    }
+
+    #[test]
+    fn a_wrong_token_is_named_and_a_missing_file_is_no_silence() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("supplant.token"), "of-another-proxy").unwrap();
+        let (admin, served) = server("HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\n\r\n{}");
+        let mut asked = remote(admin, folder.path());
+        let text = asked.get("/api/v1/status").unwrap().complaint();
+        assert!(text.contains("does not know the token in"), "{text}");
+        served.join().unwrap();
+        asked.token_file = Some(folder.path().join("typo"));
+        let text = format!("{:#}", asked.get("/").unwrap_err());
+        assert!(
+            text.contains("cannot read") && text.contains("typo"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -376,7 +376,7 @@ mod tests {
             "token=cookie=",
         ] {
             let text = format!("{}hunter2", row.repeat(70_000 / row.len()));
-            let started = std::time::Instant::now();
+            let started = tokio::time::Instant::now();
             let out = scrubbed(&text);
             assert!(started.elapsed().as_secs() < 5, "{row:?}");
             let named = row.contains(['=', ':']);

@@ -167,6 +167,8 @@ pub struct SliceBoard {
     pub excluded: Arc<Vec<ExcludedView>>,
     /// Share of its requests that the candidate answered, from 0 to 1, since the start.
     pub share_served: Option<f64>,
+    /// Clients that a side failed within the last minute: legacy, candidate.
+    pub failing: [u64; 2],
     /// Its control calls.
     pub control: ControlBoard,
     /// Latency of the served answers, estimated from buckets.

@@ -65,6 +65,7 @@ pub(super) fn slice(lane: &Lane, snapshot: &Snapshot, known: Known) -> SliceBoar
         keys: figures.keys,
         excluded: figures.excluded,
         share_served: figures.share_served,
+        failing: figures.failing,
         control: figures.control,
         served: figures.served,
     }

@@ -119,6 +119,7 @@ fn figures_of(row: &SliceBoard) -> Figures {
         control: row.control.clone(),
         served: row.served,
         share_served: row.share_served,
+        failing: row.failing,
     }
 }
 

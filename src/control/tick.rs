@@ -30,6 +30,7 @@ use crate::table::Served;
 use crate::table::Table;
 use crate::table::Tally;
 use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +55,7 @@ pub(super) struct Figures {
     pub(super) control: ControlBoard,
     pub(super) served: ServedLatency,
     pub(super) share_served: Option<f64>,
+    pub(super) failing: [u64; 2],
 }
 
 /// A version that is out.
@@ -76,6 +78,25 @@ struct Slice {
     evidence: Evidence,
     figures: Figures,
     computed: Option<UnixMillis>,
+    failures: Failures,
+}
+
+/// How many clients each side failed, beat by beat, over the last minute.
+#[derive(Debug, Default)]
+struct Failures(VecDeque<[u64; 2]>);
+
+impl Failures {
+    const BEATS: usize = 60;
+
+    /// Takes the counts of this beat and returns what came within the last minute.
+    fn note(&mut self, now: [u64; 2]) -> [u64; 2] {
+        let first = self.0.front().copied().unwrap_or([0, 0]);
+        self.0.push_back(now);
+        if self.0.len() > Self::BEATS {
+            self.0.pop_front();
+        }
+        [now[0] - first[0].min(now[0]), now[1] - first[1].min(now[1])]
+    }
 }
 
 /// Everything that the beat owns.
@@ -234,6 +255,7 @@ impl Ticker {
                 evidence,
                 figures: Figures::default(),
                 computed: None,
+                failures: Failures::default(),
             };
             self.slices.insert(lane.id().clone(), slice);
         }
@@ -298,10 +320,10 @@ impl Ticker {
     }
 
     fn notes(&mut self, lane: &Lane) {
-        let figures = match self.slices.get_mut(lane.id()) {
-            Some(slice) => &mut slice.figures,
-            None => return,
+        let Some(slice) = self.slices.get_mut(lane.id()) else {
+            return;
         };
+        let figures = &mut slice.figures;
         let counts = lane.tally().read();
         figures.control = ControlBoard {
             pairs: counts.control_pairs,
@@ -313,6 +335,7 @@ impl Ticker {
             candidate: lane.served(Side::Candidate).map(quantiles),
         };
         figures.share_served = share(lane.tally().served_by());
+        figures.failing = slice.failures.note(lane.tally().failed_by());
         let excluded = lane.notes().list_excluded();
         let same = figures.excluded.len() == excluded.len()
             && figures

@@ -194,8 +194,11 @@ impl Ending {
         self.how = How::Completed;
         // A connection with an unsent request body is never kept.
         let unread = self.unread();
+        // Some applications send a body after HEAD, which would be read as the next answer.
+        let headless = self.method == Method::HEAD;
         if let Some(lease) = self.lease.take()
             && !unread
+            && !headless
         {
             lease.give_back(Instant::now());
         }
@@ -322,6 +325,9 @@ impl Drop for Ending {
                 }
             }
             How::Failed(kind) => {
+                if !matches!(kind, ErrorKind::Client | ErrorKind::TooLarge) {
+                    self.lane.tally().failed(self.side);
+                }
                 self.lane
                     .observe_request(self.side, StatusClass::ERROR, took);
                 self.lane

@@ -45,6 +45,7 @@ pub struct Tally {
     pending: AtomicI64,
     outcomes: [AtomicU64; Outcome::COUNT],
     served: [AtomicU64; 2],
+    failed: [AtomicU64; 2],
     controls: [AtomicU64; 4],
     retired_hits: AtomicU64,
 }
@@ -56,6 +57,7 @@ impl Default for Tally {
             pending: AtomicI64::new(0),
             outcomes: [const { AtomicU64::new(0) }; Outcome::COUNT],
             served: [const { AtomicU64::new(0) }; 2],
+            failed: [const { AtomicU64::new(0) }; 2],
             controls: [const { AtomicU64::new(0) }; 4],
             retired_hits: AtomicU64::new(0),
         }
@@ -84,6 +86,16 @@ impl Tally {
     /// Returns how many answers each side gave: legacy, candidate.
     pub fn served_by(&self) -> [u64; 2] {
         [self.served[0].load(Relaxed), self.served[1].load(Relaxed)]
+    }
+
+    /// Counts a request whose client got no complete answer because its side gave none.
+    pub fn failed(&self, side: Side) {
+        self.failed[side as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Returns how many clients each side failed: legacy, candidate.
+    pub fn failed_by(&self) -> [u64; 2] {
+        [self.failed[0].load(Relaxed), self.failed[1].load(Relaxed)]
     }
 
     /// Counts a control call.

@@ -170,7 +170,8 @@ impl Pool {
                     request = *back;
                 }
                 Tried::Failed(error) => {
-                    let raced = was_kept && error.kind == ErrorKind::Closed;
+                    let raced =
+                        was_kept && matches!(error.kind, ErrorKind::Closed | ErrorKind::Malformed);
                     if !plan.repeatable || sent_again || !raced {
                         return Err(error);
                     }

@@ -222,6 +222,9 @@ fn an_application_that_is_not_there_is_a_502_and_a_silent_one_a_504() {
     assert_eq!(Client::get(proxy.data, "/slow").status, 504);
     assert!(start.elapsed() < Duration::from_secs(2));
     assert_eq!(proxy.outcomes("slow")["legacy_error"], 1);
+    eventually("the page says that clients fail", || {
+        proxy.json("/api/v1/slices/slow")["needs"] == "clients_fail"
+    });
     let gone = proxy.outcomes("gone");
     let told = |name| gone.get(name).copied().unwrap_or(0);
     assert_eq!(told("candidate_error") + told("sampled_out"), 1, "{gone:?}");
@@ -468,4 +471,19 @@ fn an_answer_before_the_end_of_an_upload_says_that_the_connection_ends() {
         (401, None),
         "all of it was read"
     );
+}
+
+#[test]
+fn a_body_after_head_spoils_no_later_request() {
+    let origin = Origin::start(|seen| match seen.method.as_str() {
+        "HEAD" => Reply::Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\noops".to_vec()),
+        _ => Reply::json("{}"),
+    });
+    let proxy = in_front_of(&origin);
+    let mut client = Client::connect(proxy.data);
+    for _ in 0..20 {
+        assert_eq!(client.ask("HEAD", "/", &[], b"").status, 200);
+        assert_eq!(client.ask("GET", "/", &[], b"").status, 200);
+        assert_eq!(client.ask("POST", "/", &[], b"x").status, 200);
+    }
 }

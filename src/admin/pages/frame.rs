@@ -180,6 +180,7 @@ impl Frame<'_> {
                         says: "Each slice goes back to where its file and its own holds put it.",
                         refused: (!self.who.may_raise()).then_some("Resume needs a token: sign in."),
                         form_token: &self.form_token,
+                        reasoned: false,
                     }.draw())
                 }))
             }

@@ -156,6 +156,8 @@ pub(crate) struct Deed<'a> {
     pub refused: Option<&'a str>,
     /// The token of the form.
     pub form_token: &'a str,
+    /// Whether it may need a reason, so that one can be given.
+    pub reasoned: bool,
 }
 
 impl Deed<'_> {
@@ -173,6 +175,10 @@ impl Deed<'_> {
                     form.confirm method="post" action=(self.action) {
                         p { (self.says) }
                         input type="hidden" name="form" value=(self.form_token);
+                        @if self.reasoned {
+                            p.field { label { "Reason, for the history" " "
+                                input type="text" name="reason" maxlength="500"; } }
+                        }
                         button.btn.btn-sure { "Yes: " (self.word) }
                     }
                 }

@@ -87,6 +87,7 @@ fn reload(frame: &Frame<'_>) -> Markup {
                 says: "The file is read now and taken if it is correct.",
                 refused: (!frame.who.may_raise()).then_some("Reading it again needs a token; saving the file does not."),
                 form_token: &frame.form_token,
+                reasoned: false,
             }.draw())
         }
     }

@@ -20,6 +20,7 @@ fn words(slice: &SliceView) -> (Tone, &'static str, String) {
             let word = text::plural(n, "regression", "regressions");
             (Tone::Alert, "alert", word)
         }
+        Need::ClientsFail => (Tone::Alert, "alert", "clients fail".to_owned()),
         Need::NoAnswer => (Tone::Alert, "alert", "no answer".to_owned()),
         Need::BelowTarget => (Tone::Alert, "alert", "below target".to_owned()),
         Need::LegacyNeeded => (Tone::Alert, "alert", "legacy needed".to_owned()),
@@ -51,6 +52,15 @@ pub(crate) fn hint(slice: &SliceView) -> String {
         Need::Killed => "legacy answers until it is resumed".to_owned(),
         Need::RolledBack => format!("held at shadow; the file says {}", slice.declared),
         Need::Regression => "the candidate differs, legacy does not".to_owned(),
+        Need::ClientsFail => {
+            let [legacy, candidate] = slice.failing;
+            let side = if candidate >= legacy {
+                "the candidate"
+            } else {
+                "legacy"
+            };
+            format!("{side} gives them no answer")
+        }
         Need::NoAnswer => "the candidate often gives none".to_owned(),
         Need::BelowTarget => "more differs than the target allows".to_owned(),
         Need::LegacyNeeded => {
@@ -72,6 +82,19 @@ pub(crate) fn hint(slice: &SliceView) -> String {
     }
 }
 
+/// Says how many clients got no answer, and from whom.
+fn failing(slice: &SliceView) -> String {
+    let told = |n: u64, side: &str| {
+        let clients = text::plural(n, "client", "clients");
+        format!("{clients} got no answer from {side}")
+    };
+    match slice.failing {
+        [0, n] => told(n, "the candidate"),
+        [n, 0] => told(n, "legacy"),
+        [a, b] => format!("{}, {}", told(a, "legacy"), told(b, "the candidate")),
+    }
+}
+
 /// Returns the sentence of the list of needs, and where its button leads.
 pub(crate) fn sentence(slice: &SliceView, groups: &[GroupView]) -> (Markup, String, &'static str) {
     let page = format!("/slices/{}", parts::segment(&slice.name));
@@ -82,6 +105,11 @@ pub(crate) fn sentence(slice: &SliceView, groups: &[GroupView]) -> (Markup, Stri
             .max_by_key(|g| g.count)
     };
     match slice.needs {
+        Need::ClientsFail => (
+            html! { (failing(slice)) " within the last minute." },
+            format!("{page}#stage"),
+            "Open",
+        ),
         Need::Regression => match worst(|g| g.verdict == "regression") {
             Some(group) => (
                 html! { (ticked(&group.sentence)) },

@@ -276,6 +276,7 @@ pub(super) fn plain(name: &str) -> SliceBoard {
         keys: Arc::default(),
         excluded: Arc::default(),
         share_served: Some(0.0),
+        failing: [0, 0],
         control: ControlBoard::default(),
         served: ServedLatency::default(),
     }
@@ -465,6 +466,7 @@ fn others() -> Vec<SliceBoard> {
             counts: counts(38_204, &half),
             summary: Arc::new(good(18_204, 0.9994)),
             share_served: Some(0.1),
+            failing: [0, 0],
             ..plain("payments")
         },
         invoices(),
@@ -475,6 +477,7 @@ fn others() -> Vec<SliceBoard> {
             counts: counts(38_204, &half),
             summary: Arc::new(good(18_204, 0.9991)),
             share_served: Some(0.25),
+            failing: [0, 0],
             ..plain("orders-read")
         },
         SliceBoard {
@@ -507,6 +510,7 @@ fn others() -> Vec<SliceBoard> {
             ),
             summary: Arc::new(good(96_430, 0.9998)),
             share_served: Some(1.0),
+            failing: [0, 0],
             ..plain("product-page")
         },
         SliceBoard {

@@ -184,6 +184,8 @@ pub(crate) struct SliceView {
     pub epoch: EpochView,
     /// The share of its requests that the candidate answered since the start.
     pub share_served: Option<f64>,
+    /// Clients that a side failed within the last minute: legacy, candidate.
+    pub failing: [u64; 2],
     pub compared: u64,
     pub masked: u64,
     pub masked_share: f64,
@@ -258,6 +260,7 @@ impl SliceView {
                 candidate_version: summary.epoch.candidate.to_string(),
             },
             share_served: slice.share_served,
+            failing: slice.failing,
             compared,
             masked: summary.masked,
             masked_share: summary.masked_share,

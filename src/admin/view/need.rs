@@ -12,6 +12,8 @@ use crate::model::Stage;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Need {
+    /// Clients get no answer, now.
+    ClientsFail,
     /// Somebody killed it, or everything.
     Killed,
     /// It was rolled back.
@@ -70,6 +72,7 @@ pub(super) fn needs(slice: &SliceBoard, killed: bool) -> Need {
         .sum();
     let stage = slice.position.stage();
     match stage {
+        _ if slice.failing.iter().sum::<u64>() > 0 => Need::ClientsFail,
         _ if slice.id.is_unmatched() => Need::NotStarted,
         _ if killed => Need::Killed,
         _ if slice.rolled_back => Need::RolledBack,

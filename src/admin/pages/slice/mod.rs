@@ -149,6 +149,7 @@ impl Page<'_> {
                 Need::NotStarted => { "The file keeps it at legacy: nobody gets a copy." }
                 Need::NoPairs => { "Nothing was compared in this epoch yet." }
                 Need::Learning => { b { "Not known yet." } " Too many fields change by themselves to say; counting begins anew once they are known." }
+                Need::ClientsFail => { b { "Clients get errors." } " Now " (state::hint(view)) "." }
                 Need::LegacyNeeded => { b { (state::hint(view)) "." } }
                 Need::Ready | Need::Collecting | Need::Steady => { (ticked(&view.parity.sentence)) }
             }
@@ -214,6 +215,7 @@ impl Page<'_> {
                 says,
                 refused,
                 form_token: &self.frame.form_token,
+                reasoned: action == "resume",
             }
             .draw()
         };

@@ -57,7 +57,9 @@ impl Flow {
             Poll::Pending => self.blocked.store(true, Relaxed),
             Poll::Ready(_) => {
                 self.blocked.store(false, Relaxed);
-                self.moved.fetch_add(1, Relaxed);
+                // Only this connection's own thread writes.
+                self.moved
+                    .store(self.moved.load(Relaxed).wrapping_add(1), Relaxed);
             }
         }
     }

@@ -12,6 +12,7 @@ use crate::shadow::Shadow;
 use crate::table::Reader;
 use crate::telemetry::AccessLog;
 use crate::telemetry::Metrics;
+use crate::upstream::BEAT;
 use crate::upstream::Pool;
 use std::io;
 use std::net::SocketAddr;
@@ -231,10 +232,12 @@ impl Start {
         let mut phase = self.phase;
         let mut draining = false;
         let mut sweep = tokio::time::interval(Duration::from_secs(1));
+        let mut beat = tokio::time::interval(BEAT);
         loop {
             // Each branch may be cancelled: receiving, ticking and waiting lose nothing.
             tokio::select! {
                 Some(accepted) = adopted.recv() => server.adopt(accepted),
+                now = beat.tick() => thread.pool.expire(now),
                 now = sweep.tick() => {
                     thread.pool.sweep(now);
                     server.connections.sweep(now);

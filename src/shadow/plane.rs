@@ -9,6 +9,7 @@ use crate::model::Outcome;
 use crate::model::Shed;
 use crate::store::Writer;
 use crate::telemetry::Metrics;
+use crate::upstream::BEAT;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -145,6 +146,7 @@ fn run(worker: Worker, mut jobs: mpsc::Receiver<Job>, mut stopped: watch::Receiv
     runtime.block_on(async move {
         let mut running = tokio::task::JoinSet::new();
         let mut sweep = tokio::time::interval(Duration::from_secs(1));
+        let mut beat = tokio::time::interval(BEAT);
         loop {
             // Each branch may be cancelled: receiving, ticking and waiting lose nothing.
             tokio::select! {
@@ -156,6 +158,7 @@ fn run(worker: Worker, mut jobs: mpsc::Receiver<Job>, mut stopped: watch::Receiv
                     None => break,
                 },
                 Some(done) = running.join_next(), if !running.is_empty() => worker.finished(&done),
+                now = beat.tick() => worker.expire(now),
                 now = sweep.tick() => worker.sweep(now),
                 _ = stopped.wait_for(|stop| *stop) => break,
             }

@@ -113,6 +113,10 @@ impl Worker {
         }
     }
 
+    pub(super) fn expire(&self, now: Instant) {
+        self.pool.expire(now);
+    }
+
     pub(super) fn sweep(&self, now: Instant) {
         self.pool.sweep(now);
     }

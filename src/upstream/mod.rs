@@ -6,6 +6,7 @@
 
 mod body;
 mod connect;
+mod deadline;
 mod error;
 pub mod head;
 mod pool;
@@ -14,6 +15,7 @@ pub use body::Outgoing;
 pub use body::Progress;
 pub use connect::Address;
 pub use connect::Stream;
+pub use deadline::BEAT;
 pub use error::Error;
 pub use error::ErrorKind;
 pub use pool::Lease;

@@ -10,6 +10,7 @@ use super::body::Outgoing;
 use super::body::Progress;
 use super::connect::Address;
 use super::connect::Stream;
+use super::deadline::Deadlines;
 use super::error::Error;
 use super::error::ErrorKind;
 use http::Request;
@@ -19,6 +20,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -51,6 +53,7 @@ struct Target {
 #[derive(Debug)]
 pub struct Pool {
     backends: RefCell<Vec<Vec<Rc<Target>>>>,
+    deadlines: Deadlines,
     idle_max: usize,
 }
 
@@ -116,6 +119,7 @@ impl Pool {
     pub fn new(idle_max: usize) -> Self {
         Self {
             backends: RefCell::default(),
+            deadlines: Deadlines::default(),
             idle_max: idle_max.max(1),
         }
     }
@@ -184,6 +188,12 @@ impl Pool {
         Err(Error::new(ErrorKind::Closed))
     }
 
+    /// Ends the waiting of requests whose deadline has passed. The owner calls it at every
+    /// [`BEAT`](super::BEAT).
+    pub fn expire(&self, now: Instant) {
+        self.deadlines.sweep(now);
+    }
+
     /// Drops connections that were idle for longer than their backend allows.
     pub fn sweep(&self, now: Instant) {
         for targets in self.backends.borrow().iter() {
@@ -230,6 +240,30 @@ impl Pool {
         targets.clone()
     }
 
+    /// Awaits an answer for as long as the plan allows: its time starts when the request's last byte
+    /// is gone, and starts again whenever a streamed body moves.
+    async fn in_time<F: Future>(
+        &self,
+        mut answer: Pin<&mut F>,
+        plan: &Plan<'_>,
+        sent_at: Instant,
+    ) -> Option<F::Output> {
+        let mut from = sent_at;
+        let deadline = self.deadlines.set(from + plan.response);
+        loop {
+            if let Some(output) = deadline.meet(answer.as_mut()).await {
+                return Some(output);
+            }
+            match plan.progress {
+                Some(progress) if progress.last() > from => {
+                    from = progress.last();
+                    deadline.reset(from + plan.response);
+                }
+                _ => return None,
+            }
+        }
+    }
+
     async fn try_on(
         &self,
         target: &Rc<Target>,
@@ -241,7 +275,7 @@ impl Pool {
         let sent_at = Instant::now();
         let answer = sender.try_send_request(request);
         let answer = std::pin::pin!(answer);
-        match in_time(answer, plan, sent_at).await {
+        match self.in_time(answer, plan, sent_at).await {
             None => Tried::Failed(Error::new(ErrorKind::ResponseTimeout)),
             Some(Ok(response)) => Tried::Answered(Box::new(Sent {
                 response,
@@ -259,25 +293,6 @@ impl Pool {
                     Tried::Unsent(Box::new(request), Error::speaking(failed.into_error()))
                 }
                 None => Tried::Failed(Error::speaking(failed.into_error())),
-            },
-        }
-    }
-}
-
-/// Awaits an answer for as long as the plan allows: its time starts when the request's last byte is
-/// gone, and starts again whenever a streamed body moves.
-async fn in_time<F: Future>(
-    mut answer: std::pin::Pin<&mut F>,
-    plan: &Plan<'_>,
-    sent_at: Instant,
-) -> Option<F::Output> {
-    let mut from = sent_at;
-    loop {
-        match tokio::time::timeout_at(from + plan.response, answer.as_mut()).await {
-            Ok(output) => return Some(output),
-            Err(_) => match plan.progress {
-                Some(progress) if progress.last() > from => from = progress.last(),
-                _ => return None,
             },
         }
     }
@@ -314,7 +329,8 @@ impl Target {
     }
 
     async fn connect(&self, patience: Duration) -> Result<Sender, Error> {
-        let stream = Stream::connect(&self.address, patience).await?;
+        // Boxed, so that its timer is no part of every request's future.
+        let stream = Box::pin(Stream::connect(&self.address, patience)).await?;
         let (sender, connection) = http1::Builder::new()
             .preserve_header_case(true)
             .max_headers(256)

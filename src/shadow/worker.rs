@@ -157,8 +157,7 @@ impl Worker {
         };
         let (outcome, pair) = self.compare_pair(&job, &plan, &called);
         open.end(outcome);
-        let Some(pair) = pair else { return };
-        if plan.control {
+        if let Some(pair) = pair {
             self.control(&job, &plan, pair).await;
         }
     }
@@ -248,11 +247,12 @@ impl Worker {
         let started = Instant::now();
         let compared = compare(&plan.comparator, legacy, candidate, &own);
         self.compared.observe(started.elapsed().as_secs_f64());
+        let echoed = compared == Compared::OwnHeader;
         let differences = match compared {
             Compared::Vacuous => return (Outcome::Vacuous, None),
             Compared::Incomparable(why) => return (Outcome::NotComparable(why), None),
             Compared::Match | Compared::OwnHeader => Vec::new(),
-            Compared::Differs(ref differences) => differences.clone(),
+            Compared::Differs(differences) => differences,
         };
         let known = job.lane.known();
         let noisy = |d: &Difference| known.is_noisy(&plan.endpoint, &d.key);
@@ -267,11 +267,14 @@ impl Worker {
             job.lane
                 .observe_difference(difference.key.kind.as_str(), verdict);
         }
-        let outcome = match compared {
-            Compared::OwnHeader => Outcome::Masked(Masked::OwnHeader),
-            _ if differences.is_empty() => Outcome::Match,
-            _ if differences.iter().all(noisy) => Outcome::Masked(Masked::Noise),
-            _ => Outcome::Divergence,
+        let outcome = if echoed {
+            Outcome::Masked(Masked::OwnHeader)
+        } else if differences.is_empty() {
+            Outcome::Match
+        } else if differences.iter().all(noisy) {
+            Outcome::Masked(Masked::Noise)
+        } else {
+            Outcome::Divergence
         };
         let status = (legacy.status, candidate.status);
         let versions = versions_of(job, plan, legacy, candidate);
@@ -285,13 +288,14 @@ impl Worker {
             .then(|| self.keep_example(job, plan, status, Ok(called), &differences))
             .flatten();
         self.record(job, plan, status, versions, verdict, example);
-        let pair = Pair {
+        // Both answers are kept on only for those few that are asked for again.
+        let pair = plan.control.then(|| Pair {
             legacy: legacy.clone(),
             candidate: candidate.clone(),
             differences,
             own,
-        };
-        (outcome, Some(pair))
+        });
+        (outcome, pair)
     }
 
     fn record(

@@ -52,7 +52,7 @@ struct Target {
 /// The kept connections of one thread.
 #[derive(Debug)]
 pub struct Pool {
-    backends: RefCell<Vec<Vec<Rc<Target>>>>,
+    backends: RefCell<Vec<Rc<[Rc<Target>]>>>,
     deadlines: Deadlines,
     idle_max: usize,
 }
@@ -197,7 +197,7 @@ impl Pool {
     /// Drops connections that were idle for longer than their backend allows.
     pub fn sweep(&self, now: Instant) {
         for targets in self.backends.borrow().iter() {
-            for target in targets {
+            for target in targets.iter() {
                 let mut idle = target.idle.borrow_mut();
                 idle.retain(|kept| {
                     now.duration_since(kept.since) < target.keepalive && !kept.sender.is_closed()
@@ -206,11 +206,11 @@ impl Pool {
         }
     }
 
-    fn targets(&self, backend: &Backend) -> Vec<Rc<Target>> {
+    fn targets(&self, backend: &Backend) -> Rc<[Rc<Target>]> {
         let addresses = backend.addresses.load();
         let mut backends = self.backends.borrow_mut();
         if backends.len() <= backend.id() {
-            backends.resize_with(backend.id() + 1, Vec::new);
+            backends.resize_with(backend.id() + 1, || Rc::new([]));
         }
         let targets = &mut backends[backend.id()];
         let same = targets.len() == addresses.len()
@@ -219,7 +219,7 @@ impl Pool {
                 .zip(addresses.iter())
                 .all(|(t, a)| t.address == *a);
         if !same {
-            let old = std::mem::take(targets);
+            let old = Rc::clone(targets);
             *targets = addresses
                 .iter()
                 .map(|address| {
@@ -237,7 +237,7 @@ impl Pool {
                 })
                 .collect();
         }
-        targets.clone()
+        Rc::clone(targets)
     }
 
     /// Awaits an answer for as long as the plan allows: its time starts when the request's last byte

@@ -5,7 +5,7 @@
   peers.py mirror [--proxy PATH]                    the same with every request copied, at a fixed rate
   peers.py p99    [--proxy PATH]                    what mirroring does to the slowest live answers
 
-All proxies share core 0, load and origins core 1. A round drives every arm once; the first round is
+All proxies share core 0, load and origins core 1, and none writes an access log. A round drives every arm once; the first round is
 thrown away. Figures are medians over rounds; a ratio has a 95 % interval, bootstrapped over rounds. The
 proxy runs twice, under two names: where the ratio of these two excludes 1 or is wider than 3 % either
 way, the run is void, not failed. Copies are counted at the second origin, so nobody is fast by dropping
@@ -257,7 +257,7 @@ class Lab:
     def supplant(self, name, stage):
         port, admin = free_port(), free_port()
         text = routes(self.folder, port, admin, *self.origins, stage)
-        process = self.run(name, [self.args.proxy, "run", "--config", self.write(f"{name}.yaml", text)], 0)
+        process = self.run(name, [self.args.proxy, "run", "--access-log", "off", "--config", self.write(f"{name}.yaml", text)], 0)
         self.wait(port)
         return process, port
 

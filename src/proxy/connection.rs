@@ -3,14 +3,15 @@
 //! A timer for each request would cost more than all else that is decided about it, so idle
 //! connections are found by a sweep once a second.
 
-use super::service::Proxy;
-use super::stack::CatchPanic;
-use super::stack::Hyper;
+use super::body::Body;
 use crate::upstream::Stream;
+use hyper::body::Incoming;
 use hyper::server::conn::http1::UpgradeableConnection;
+use hyper::service::HttpService;
 use hyper_util::rt::TokioIo;
 use std::cell::Cell;
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -29,7 +30,7 @@ use tokio::io::ReadBuf;
 use tokio::time::Instant;
 
 /// What hyper runs for each connection.
-type Http = UpgradeableConnection<TokioIo<Watched>, Hyper<CatchPanic<Proxy>>>;
+type Http<S> = UpgradeableConnection<TokioIo<Watched>, S>;
 
 /// How far a connection is asked to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -157,7 +158,10 @@ impl State {
     /// Notes that a request is being answered, for as long as what is returned lives.
     pub(super) fn busy(self: &Rc<Self>) -> Busy {
         self.busy.set(self.busy.get() + 1);
-        Busy(Rc::clone(self))
+        Busy {
+            state: Rc::clone(self),
+            ended: None,
+        }
     }
 
     /// Sets how long the client may take nothing of an answer.
@@ -198,12 +202,24 @@ impl State {
 
 /// A request that is being answered.
 #[derive(Debug)]
-pub(super) struct Busy(Rc<State>);
+pub(super) struct Busy {
+    state: Rc<State>,
+    ended: Option<Instant>,
+}
+
+impl Busy {
+    /// Tells when it ended, where that is known already.
+    pub(super) fn ended(&mut self, now: Instant) {
+        self.ended = Some(now);
+    }
+}
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.busy.set(self.0.busy.get() - 1);
-        self.0.since.set(Instant::now());
+        self.state.busy.set(self.state.busy.get() - 1);
+        self.state
+            .since
+            .set(self.ended.unwrap_or_else(Instant::now));
     }
 }
 
@@ -238,14 +254,20 @@ impl Connections {
 }
 
 /// A connection being served.
-pub(super) struct Serving {
-    http: Pin<Box<Http>>,
+pub(super) struct Serving<S>
+where
+    S: HttpService<Incoming, ResBody = Body, Error = Infallible>,
+{
+    http: Pin<Box<Http<S>>>,
     state: Rc<State>,
     closing: bool,
 }
 
-impl Serving {
-    pub(super) fn new(http: Http, state: Rc<State>) -> Self {
+impl<S> Serving<S>
+where
+    S: HttpService<Incoming, ResBody = Body, Error = Infallible>,
+{
+    pub(super) fn new(http: Http<S>, state: Rc<State>) -> Self {
         Self {
             http: Box::pin(http),
             state,
@@ -254,7 +276,10 @@ impl Serving {
     }
 }
 
-impl Future for Serving {
+impl<S> Future for Serving<S>
+where
+    S: HttpService<Incoming, ResBody = Body, Error = Infallible>,
+{
     type Output = hyper::Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

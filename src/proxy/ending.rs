@@ -74,13 +74,14 @@ pub(super) struct Ending {
     pub(super) watch: Option<Box<Watch>>,
     pub(super) record: Option<Box<Record>>,
     pub(super) upload: Option<Progress>,
-    _busy: Busy,
+    busy: Busy,
     status: u16,
     bytes: u64,
     sent_at: Option<Instant>,
     head_at: Option<Instant>,
     lease: Option<Lease>,
     how: How,
+    ended_at: Option<Instant>,
 }
 
 impl Ending {
@@ -110,7 +111,7 @@ impl Ending {
             open,
             watch: None,
             record,
-            _busy: busy,
+            busy,
             upload: None,
             status: 0,
             bytes: 0,
@@ -118,6 +119,7 @@ impl Ending {
             head_at: None,
             lease: None,
             how: How::Open,
+            ended_at: None,
         }
     }
 
@@ -192,6 +194,8 @@ impl Ending {
             return;
         }
         self.how = How::Completed;
+        let now = Instant::now();
+        self.ended_at = Some(now);
         // A connection with an unsent request body is never kept.
         let unread = self.unread();
         // Some applications send a body after HEAD, which would be read as the next answer.
@@ -200,7 +204,7 @@ impl Ending {
             && !unread
             && !headless
         {
-            lease.give_back(Instant::now());
+            lease.give_back(now);
         }
     }
 
@@ -310,7 +314,8 @@ impl Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        let now = Instant::now();
+        let now = self.ended_at.unwrap_or_else(Instant::now);
+        self.busy.ended(now);
         let took = now.duration_since(self.arrived);
         self.lane.backend(self.side).add_active(-1);
         match self.how {

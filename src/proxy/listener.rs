@@ -7,8 +7,7 @@ use super::connection::Watched;
 use super::plane::Phase;
 use super::service::Proxy;
 use super::service::Thread;
-use super::stack::CatchPanic;
-use super::stack::Hyper;
+use super::stack::stack;
 use crate::upstream::Stream;
 use crate::upstream::head::Client;
 use hyper::server::conn::http1;
@@ -199,14 +198,11 @@ impl Server {
         let state = Rc::new(State::new(listen.idle));
         let proxy = Proxy {
             thread: Rc::clone(&self.thread),
-            client: Client {
-                address: Some(peer.ip().to_canonical()),
-                port: listen.address.port(),
-            },
+            client: Client::new(Some(peer.ip().to_canonical()), listen.address.port()),
             body_idle: listen.body,
             connection: Rc::clone(&state),
         };
-        let service = Hyper(CatchPanic::new(proxy, self.panics.clone()));
+        let service = stack(proxy, self.panics.clone());
         let counted = Counted::new(self);
         let socket = Watched::new(Stream::Tcp(stream), &state);
         let serving = http1::Builder::new()

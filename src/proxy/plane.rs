@@ -31,6 +31,10 @@ const IDLE_MAX: usize = 1_024;
 /// How many connections may be on their way from one thread to another.
 const HAND_OVER: usize = 256;
 
+/// How many tasks run between two looks at the sockets. A request's tasks are short, so looking more
+/// often costs more than it helps: every look is a call of the kernel.
+const TASKS: u32 = 256;
+
 /// How far the data plane is on its way out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -192,6 +196,7 @@ impl Start {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
+            .event_interval(TASKS)
             .build_local(tokio::runtime::LocalOptions::default());
         match runtime {
             Ok(runtime) => runtime.block_on(self.serve(listeners, adopted)),

@@ -7,7 +7,6 @@ use super::body::IdleTimer;
 use super::connection::State;
 use super::ending::Ending;
 use super::ending::Watch;
-use super::stack::Answering;
 use super::upgrade::tunnel;
 use super::upload::Expectation;
 use super::upload::Upload;
@@ -53,11 +52,8 @@ use hyper::body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use std::cell::RefCell;
-use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Context;
-use std::task::Poll;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -83,28 +79,13 @@ pub(super) struct Thread {
 ///
 /// Nothing here waits for the mirror, and no failure of it can reach the client: the shadow is
 /// offered a copy when the answer has ended, and drops it when it has no room.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Proxy {
     pub(super) thread: Rc<Thread>,
     pub(super) client: Client,
     /// How long a client's body may stand still.
     pub(super) body_idle: Duration,
     pub(super) connection: Rc<State>,
-}
-
-impl tower::Service<Request<Incoming>> for Proxy {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Answering;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Incoming>) -> Answering {
-        let proxy = self.clone();
-        Box::pin(async move { Ok(proxy.answer(request).await) })
-    }
 }
 
 /// What of a request goes on: its head, its body, and its wish to become something else.
@@ -115,7 +96,7 @@ struct Asking {
 }
 
 impl Proxy {
-    async fn answer(&self, mut request: Request<Incoming>) -> Response<Body> {
+    pub(super) async fn answer(&self, mut request: Request<Incoming>) -> Response<Body> {
         let arrived = Instant::now();
         let busy = self.connection.busy();
         let table = self.thread.tables.pin();
@@ -259,6 +240,7 @@ impl Proxy {
             repeatable: !has_body && is_safe(&parts.method),
             progress: progress.as_ref(),
             response: timeouts.response,
+            now: ending.arrived,
         };
         let sent = self.thread.pool.send(&backend, plan, &mut make).await;
         let sent = sent.map_err(|error| {
@@ -268,7 +250,7 @@ impl Proxy {
         if watched {
             ending.watch = Some(Box::new(Watch {
                 parts,
-                client: self.client,
+                client: self.client.clone(),
                 at: clock::now(),
                 draws: decision.draws,
                 body: request_tee,
@@ -292,7 +274,7 @@ impl Proxy {
         tee: Option<Rc<RefCell<Tee>>>,
     ) -> Request<Outgoing> {
         let Some((inner, progress)) = upload else {
-            return head::request(parts, self.client, Role::Served, Outgoing::Empty);
+            return head::request(parts, &self.client, Role::Served, Outgoing::Empty);
         };
         let expects = parts
             .headers
@@ -313,7 +295,7 @@ impl Proxy {
             tee,
         };
         let body = Outgoing::Streamed(Box::pin(upload));
-        let mut request = head::request(parts, self.client, Role::Served, body);
+        let mut request = head::request(parts, &self.client, Role::Served, body);
         if let Some(accept) = accept {
             let accept = std::sync::Mutex::new(Some(accept));
             hyper::ext::on_informational(&mut request, move |informed| {
@@ -386,7 +368,7 @@ impl Proxy {
             at: clock::now(),
             id,
             trace,
-            client: self.client.address,
+            client: self.client.address(),
             method: parts.method.clone(),
             host: head::host(parts).map(bounded),
             path: bounded(parts.uri.path()),

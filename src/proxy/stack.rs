@@ -1,75 +1,92 @@
 //! What stands around the service: the layers, in order, a reason for each.
 //!
 //! 1. [`CatchPanic`]: a panic in one request becomes a 500 and a counter; the process goes on.
+//!
+//! Futures are not boxed: hyper keeps one place for a connection's future and uses it again for every
+//! request.
 
 use super::answer::Refusal;
 use super::body::Body;
+use super::service::Proxy;
 use http::Request;
 use http::Response;
 use hyper::body::Incoming;
+use hyper::service::HttpService;
+use pin_project_lite::pin_project;
 use prometheus::IntCounter;
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::Context;
 use std::task::Poll;
 use tower::Service;
 
-/// The future of every service here; it stays on its thread.
-pub(super) type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>>>>;
+/// Stacks the layers around the service of one connection.
+pub(super) fn stack(
+    proxy: Proxy,
+    panics: IntCounter,
+) -> impl HttpService<Incoming, ResBody = Body, Error = Infallible> {
+    let proxy = Rc::new(proxy);
+    let service = tower::service_fn(move |request| {
+        let proxy = Rc::clone(&proxy);
+        async move { Ok::<_, Infallible>(proxy.answer(request).await) }
+    });
+    Hyper(RefCell::new(CatchPanic {
+        inner: service,
+        caught: Rc::new(panics),
+    }))
+}
 
 /// Turns a panic of the service into a 500.
 #[derive(Clone, Debug)]
-pub(super) struct CatchPanic<S> {
+struct CatchPanic<S> {
     inner: S,
-    caught: IntCounter,
-}
-
-impl<S> CatchPanic<S> {
-    pub(super) fn new(inner: S, caught: IntCounter) -> Self {
-        Self { inner, caught }
-    }
+    caught: Rc<IntCounter>,
 }
 
 impl<S> Service<Request<Incoming>> for CatchPanic<S>
 where
-    S: Service<
-            Request<Incoming>,
-            Response = Response<Body>,
-            Error = Infallible,
-            Future = Answering,
-        >,
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Caught;
+    type Future = Caught<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Caught {
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         Caught {
             inner: self.inner.call(request),
-            caught: self.caught.clone(),
+            caught: Rc::clone(&self.caught),
         }
     }
 }
 
-/// The future of [`CatchPanic`].
-pub(super) struct Caught {
-    inner: Answering,
-    caught: IntCounter,
+pin_project! {
+    /// The future of [`CatchPanic`].
+    struct Caught<F> {
+        #[pin]
+        inner: F,
+        caught: Rc<IntCounter>,
+    }
 }
 
-impl Future for Caught {
-    type Output = Result<Response<Body>, Infallible>;
+impl<F> Future for Caught<F>
+where
+    F: Future<Output = Result<Response<Body>, Infallible>>,
+{
+    type Output = F::Output;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let inner = &mut self.inner;
-        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| inner.as_mut().poll(cx)));
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let inner = this.inner;
+        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| inner.poll(cx)));
         polled.unwrap_or_else(|_| {
-            self.caught.inc();
+            this.caught.inc();
             tracing::error!("a request panicked; it was answered with 500");
             Poll::Ready(Ok(Refusal::Panic.response()))
         })
@@ -77,18 +94,18 @@ impl Future for Caught {
 }
 
 /// Hands hyper's requests to a stack that is always ready.
-#[derive(Clone, Debug)]
-pub(super) struct Hyper<S>(pub(super) S);
+#[derive(Debug)]
+struct Hyper<S>(RefCell<S>);
 
 impl<S> hyper::service::Service<Request<Incoming>> for Hyper<S>
 where
-    S: Service<Request<Incoming>> + Clone,
+    S: Service<Request<Incoming>>,
 {
     type Response = S::Response;
     type Error = S::Error;
     type Future = S::Future;
 
     fn call(&self, request: Request<Incoming>) -> S::Future {
-        self.0.clone().call(request)
+        self.0.borrow_mut().call(request)
     }
 }

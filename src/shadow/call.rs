@@ -72,13 +72,15 @@ pub(super) async fn call(
     let response = backend.config().timeouts.response;
     let patience = slice.shadow.timeout.max(job.took * 2).min(response);
     let asked = &job.asked;
+    let now = Instant::now();
     let plan = Plan {
         repeatable: asked.body.is_empty(),
         progress: None,
         response: patience,
+        now,
     };
     let connect = backend.config().timeouts.connect;
-    let deadline = Instant::now() + connect + patience;
+    let deadline = now + connect + patience;
     let whole = async {
         let sent = pool
             .send(backend, plan, &mut || copy_of(asked, role))
@@ -131,7 +133,7 @@ impl Failed {
 
 fn copy_of(asked: &Asked, role: Role) -> http::Request<Outgoing> {
     let body = Outgoing::whole(asked.body.clone());
-    head::request(&asked.parts, asked.client, role, body)
+    head::request(&asked.parts, &asked.client, role, body)
 }
 
 async fn capture(

@@ -144,7 +144,7 @@ impl Worker {
             Err(outcome) => return end(open, outcome),
         };
         let Some(open) = open else {
-            return self.legacy_alone(&job, &plan).await;
+            return Box::pin(self.legacy_alone(&job, &plan)).await;
         };
         let other = job.side.other();
         let called = self.call(&job, other, Role::Shadow).await;
@@ -158,7 +158,8 @@ impl Worker {
         let (outcome, pair) = self.compare_pair(&job, &plan, &called);
         open.end(outcome);
         if let Some(pair) = pair {
-            self.control(&job, &plan, pair).await;
+            // Boxed, since only few are asked again.
+            Box::pin(self.control(&job, &plan, pair)).await;
         }
     }
 

@@ -25,13 +25,29 @@ const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
-/// What a client's connection says about it.
-#[derive(Clone, Copy, Debug)]
+/// What a client's connection says about it, written once for all its requests.
+#[derive(Clone, Debug)]
 pub struct Client {
-    /// Its address; none on a socket file.
-    pub address: Option<IpAddr>,
-    /// The port it connected to.
-    pub port: u16,
+    address: Option<IpAddr>,
+    forwarded_for: Option<HeaderValue>,
+    forwarded_port: HeaderValue,
+}
+
+impl Client {
+    /// Describes a client by its address (none on a socket file) and the port it connected to.
+    pub fn new(address: Option<IpAddr>, port: u16) -> Self {
+        let text = address.map(|address| address.to_string());
+        Self {
+            address,
+            forwarded_for: text.and_then(|text| HeaderValue::try_from(text).ok()),
+            forwarded_port: HeaderValue::from(port),
+        }
+    }
+
+    /// Returns its address.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
 }
 
 /// Returns what rules may look at.
@@ -83,7 +99,7 @@ fn is_h2c(protocol: &[u8]) -> bool {
 /// The target goes in origin form with its raw bytes unchanged; `Host` stays. Framing is left to
 /// the connection, which writes it from the body. `role` marks copies; a served request keeps a
 /// `Supplant-Role` that it came with.
-pub fn request<B>(parts: &Parts, client: Client, role: Role, body: B) -> Request<B> {
+pub fn request<B>(parts: &Parts, client: &Client, role: Role, body: B) -> Request<B> {
     let mut out = Request::new(body);
     *out.method_mut() = parts.method.clone();
     *out.uri_mut() = origin_form(&parts.uri);
@@ -103,7 +119,7 @@ fn origin_form(uri: &Uri) -> Uri {
     Uri::from(target)
 }
 
-fn request_fields(parts: &Parts, client: Client, role: Role) -> HeaderMap {
+fn request_fields(parts: &Parts, client: &Client, role: Role) -> HeaderMap {
     let upgrading = wants_upgrade(&parts.headers);
     let mut out = HeaderMap::with_capacity(parts.headers.len() + 6);
     let nominated = Nominated::of(&parts.headers);
@@ -178,39 +194,36 @@ fn without_session(cookies: &HeaderValue) -> Option<HeaderValue> {
     HeaderValue::from_bytes(trimmed).ok()
 }
 
-fn add_forwarding(out: &mut HeaderMap, client: Client) {
-    if let Some(address) = client.address {
-        let mut text = written(address);
-        if let Ok(value) = HeaderValue::from_maybe_shared(text.split().freeze()) {
-            out.insert(FORWARDED_FOR, value);
-        }
+fn add_forwarding(out: &mut HeaderMap, client: &Client) {
+    if let Some(address) = &client.forwarded_for {
+        out.insert(FORWARDED_FOR, address.clone());
     }
     out.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
     if let Some(host) = out.get(header::HOST).filter(|h| !h.is_empty()).cloned() {
         out.insert(FORWARDED_HOST, host);
     }
-    out.insert(FORWARDED_PORT, HeaderValue::from(client.port));
+    out.insert(FORWARDED_PORT, client.forwarded_port.clone());
     out.append(header::VIA, HeaderValue::from_static("1.1 supplant"));
-}
-
-fn written(address: IpAddr) -> bytes::BytesMut {
-    use std::fmt::Write;
-    let mut text = bytes::BytesMut::with_capacity(45);
-    // Writing to memory cannot fail.
-    write!(text, "{address}").expect("an address is at most 45 characters");
-    text
 }
 
 /// Returns the fields of an answer as the client gets them.
 ///
 /// Hop-by-hop fields and those nominated by `Connection` are dropped; a `Content-Length` stays,
 /// which the connection has checked against the body.
-pub fn response_fields(headers: HeaderMap) -> HeaderMap {
+pub fn response_fields(mut headers: HeaderMap) -> HeaderMap {
     if !headers.keys().any(is_hop_by_hop) {
         return headers;
     }
     if Nominated::of(&headers).0.is_some() {
         return without_nominated(&headers);
+    }
+    // Many servers write `Connection` last, where removing it leaves no gap.
+    while let Some(last) = headers.keys().last().filter(|name| is_hop_by_hop(name)) {
+        let last = last.clone();
+        headers.remove(last);
+    }
+    if !headers.keys().any(is_hop_by_hop) {
+        return headers;
     }
     let mut out = HeaderMap::with_capacity(headers.len());
     // An owned map names a field once and then gives its further values without a name.
@@ -327,10 +340,9 @@ fn tokens_of(value: &HeaderValue) -> impl Iterator<Item = &str> {
 mod tests {
     use super::*;
 
-    const CLIENT: Client = Client {
-        address: Some(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7))),
-        port: 8080,
-    };
+    fn client() -> Client {
+        Client::new(Some(IpAddr::from([192, 0, 2, 7])), 8080)
+    }
 
     fn forwarded(fields: &[(&str, &str)]) -> HeaderMap {
         let mut builder = Request::builder().uri("/a?b=c");
@@ -338,7 +350,7 @@ mod tests {
             builder = builder.header(*name, *value);
         }
         let (parts, ()) = builder.body(()).unwrap().into_parts();
-        request(&parts, CLIENT, Role::Served, ())
+        request(&parts, &client(), Role::Served, ())
             .into_parts()
             .0
             .headers
@@ -364,6 +376,29 @@ mod tests {
             "via",
         ];
         assert_eq!(names, [&["x-kept"][..], &ours[..]].concat());
+    }
+
+    #[test]
+    fn an_answer_keeps_the_order_of_its_fields_wherever_hop_by_hop_ones_stand() {
+        for place in 0..=3 {
+            let mut names = vec!["server", "x-a", "x-b"];
+            names.insert(place, "connection");
+            names.insert(place, "keep-alive");
+            let fields = names.iter().map(|name| {
+                let value = if *name == "connection" {
+                    "keep-alive"
+                } else {
+                    "1"
+                };
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            });
+            let kept = response_fields(fields.collect());
+            let kept: Vec<_> = kept.keys().map(HeaderName::as_str).collect();
+            assert_eq!(kept, ["server", "x-a", "x-b"], "{place}");
+        }
     }
 
     #[test]
@@ -415,7 +450,7 @@ mod tests {
             .body(())
             .unwrap()
             .into_parts();
-        let out = request(&parts, CLIENT, Role::Served, ());
+        let out = request(&parts, &client(), Role::Served, ());
         assert_eq!(out.uri(), "/x?y");
         assert_eq!(out.headers()["host"], "b.example:81");
     }
@@ -427,7 +462,7 @@ mod tests {
             .body(())
             .unwrap()
             .into_parts();
-        let role = |role| request(&parts, CLIENT, role, ()).headers()["supplant-role"].clone();
+        let role = |role| request(&parts, &client(), role, ()).headers()["supplant-role"].clone();
         assert_eq!(role(Role::Shadow), "shadow");
         assert_eq!(role(Role::Served), "control");
     }
@@ -472,7 +507,7 @@ mod tests {
             .unwrap()
             .into_parts();
         assert_eq!(host(&parts), Some("b.example:81"));
-        let out = request(&parts, CLIENT, Role::Served, ());
+        let out = request(&parts, &client(), Role::Served, ());
         assert_eq!(out.headers()["host"], "b.example:81");
         assert_eq!(out.headers()["x-forwarded-host"], "b.example:81");
     }

@@ -66,6 +66,8 @@ pub struct Plan<'a> {
     pub progress: Option<&'a Progress>,
     /// From the last byte of the request to the head of the answer.
     pub response: Duration,
+    /// When the request arrived, by which kept connections are judged.
+    pub now: Instant,
 }
 
 /// An answer's head, and the connection it came on.
@@ -147,13 +149,15 @@ impl Pool {
             let kept = if fresh {
                 None
             } else {
-                target.take(plan.repeatable).await
+                target.take(&plan).await
             };
             let was_kept = kept.is_some();
-            let started = Instant::now();
-            let (sender, connect) = match kept {
-                Some(sender) => (sender, Duration::ZERO),
-                None => match target.connect(backend.config().timeouts.connect).await {
+            let (sender, connect) = if let Some(sender) = kept {
+                (sender, Duration::ZERO)
+            } else {
+                let started = Instant::now();
+                // Boxed, since it is rare: a request on a kept connection carries no room for it.
+                match Box::pin(target.connect(backend.config().timeouts.connect)).await {
                     Ok(sender) => (sender, started.elapsed()),
                     Err(error) => {
                         refused += 1;
@@ -162,7 +166,7 @@ impl Pool {
                         }
                         continue;
                     }
-                },
+                }
             };
             match self.try_on(target, sender, request, &plan, connect).await {
                 Tried::Answered(sent) => return Ok(*sent),
@@ -299,9 +303,8 @@ impl Pool {
 }
 
 impl Target {
-    async fn take(&self, repeatable: bool) -> Option<Sender> {
-        let now = Instant::now();
-        let limit = if repeatable {
+    async fn take(&self, plan: &Plan<'_>) -> Option<Sender> {
+        let limit = if plan.repeatable {
             self.keepalive
         } else {
             self.keepalive.min(FRESH_ENOUGH)
@@ -310,7 +313,7 @@ impl Target {
             let sender = {
                 let mut idle = self.idle.borrow_mut();
                 let newest = idle.back()?;
-                if now.duration_since(newest.since) >= limit {
+                if plan.now.duration_since(newest.since) >= limit {
                     return None;
                 }
                 idle.pop_back()?.sender
@@ -329,8 +332,7 @@ impl Target {
     }
 
     async fn connect(&self, patience: Duration) -> Result<Sender, Error> {
-        // Boxed, so that its timer is no part of every request's future.
-        let stream = Box::pin(Stream::connect(&self.address, patience)).await?;
+        let stream = Stream::connect(&self.address, patience).await?;
         let (sender, connection) = http1::Builder::new()
             .preserve_header_case(true)
             .max_headers(256)

@@ -4,10 +4,13 @@ use crate::compare::IgnorePath;
 use crate::model::BackendIx;
 use crate::model::SliceId;
 use crate::model::SliceIx;
+use crate::rules::backend::Backend;
+use crate::rules::backend::Endpoint;
 use crate::rules::condition::Names;
 use crate::rules::file;
 use crate::rules::file::File;
 use crate::rules::file::SliceDecl;
+use crate::rules::identity::Identity;
 use crate::rules::matcher::Matcher;
 use crate::rules::matcher::Rule;
 use crate::rules::parse;
@@ -16,8 +19,6 @@ use crate::rules::problem::Problems;
 use crate::rules::problem::code;
 use crate::rules::reach;
 use crate::rules::slices::Compiler;
-use crate::rules::snapshot::Backend;
-use crate::rules::snapshot::Endpoint;
 use crate::rules::snapshot::Rules;
 use crate::rules::snapshot::Slice;
 use crate::rules::snapshot::Snapshot;
@@ -109,6 +110,7 @@ fn compile(file: File, text: &str, problems: &mut Problems) -> Option<Rules> {
         by_name: names.into_iter().map(|(id, (ix, _))| (id, ix)).collect(),
         matcher,
         tenants: file.tenants,
+        identity: Identity::default(),
     })
 }
 

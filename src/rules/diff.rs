@@ -1,7 +1,7 @@
 //! What changes between two snapshots: for the history, and for taking a file slowly. Pure.
 
+use crate::rules::backend::Backend;
 use crate::rules::condition::Condition;
-use crate::rules::snapshot::Backend;
 use crate::rules::snapshot::Slice;
 use crate::rules::snapshot::Snapshot;
 use std::fmt::Display;

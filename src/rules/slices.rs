@@ -8,6 +8,10 @@ use crate::model::Position;
 use crate::model::Share;
 use crate::model::SliceId;
 use crate::model::Stage;
+use crate::rules::backend::Backend;
+use crate::rules::backend::Endpoint;
+use crate::rules::edits::Edits;
+use crate::rules::edits::FieldEdits;
 use crate::rules::file;
 use crate::rules::file::CompareDecl;
 use crate::rules::file::Defaults;
@@ -21,13 +25,10 @@ use crate::rules::problem::At;
 use crate::rules::problem::Problems;
 use crate::rules::problem::code;
 use crate::rules::reach;
-use crate::rules::snapshot::Backend;
 use crate::rules::snapshot::ComparePolicy;
-use crate::rules::snapshot::Endpoint;
 use crate::rules::snapshot::Ramp;
 use crate::rules::snapshot::ShadowPolicy;
 use crate::rules::snapshot::Slice;
-use crate::rules::snapshot::Timeouts;
 use crate::rules::split::By;
 use crate::rules::value::Rate;
 use http::Method;
@@ -103,6 +104,9 @@ impl Compiler {
             ramp,
             shadow,
             compare: self.compare(&decl.compare, body_limit),
+            fallback: None,
+            edits: Edits::default(),
+            copy_edits: FieldEdits::default(),
             owner: decl.owner.clone(),
             epoch_key: 0,
             line: decl.at.line,
@@ -172,12 +176,7 @@ impl Compiler {
                     problems.error(code::NUMBER, at, "more than 65535 backends", "");
                     return None;
                 };
-                self.backends.push(Backend {
-                    name: Arc::clone(&name),
-                    endpoints: vec![endpoint],
-                    timeouts: Timeouts::default(),
-                    version_header: None,
-                });
+                self.backends.push(Backend::new(&name, vec![endpoint]));
                 self.used.push(true);
                 self.by_name.insert(name, BackendIx(ix));
                 Some(BackendIx(ix))

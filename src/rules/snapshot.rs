@@ -8,19 +8,21 @@ use crate::model::Share;
 use crate::model::SliceId;
 use crate::model::SliceIx;
 use crate::model::Stage;
+use crate::rules::backend::Backend;
 use crate::rules::condition::Condition;
 use crate::rules::condition::Names;
+use crate::rules::edits::Edits;
+use crate::rules::edits::Fallback;
+use crate::rules::edits::FieldEdits;
+use crate::rules::identity::Identity;
 use crate::rules::matcher::Matcher;
 use crate::rules::split::By;
 use crate::rules::startup::Startup;
 use crate::rules::startup::StartupLines;
 use crate::rules::tenant::Tenants;
-use http::HeaderName;
 use http::Method;
 use std::collections::BTreeMap;
 use std::collections::HashMap;
-use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,6 +46,7 @@ pub(super) struct Rules {
     pub(super) by_name: HashMap<SliceId, SliceIx>,
     pub(super) matcher: Matcher,
     pub(super) tenants: Tenants,
+    pub(super) identity: Identity,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +117,11 @@ impl Snapshot {
     /// Returns the applications; the first is legacy.
     pub fn backends(&self) -> &[Backend] {
         &self.rules.backends
+    }
+
+    /// Returns how what a client says of itself is judged.
+    pub fn identity(&self) -> &Identity {
+        &self.rules.identity
     }
 
     /// Returns the slices in the order of the file.
@@ -190,67 +198,6 @@ impl Snapshot {
     }
 }
 
-/// One of the applications.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Backend {
-    /// Its name; `legacy` for the one that is being replaced.
-    pub name: Arc<str>,
-    /// Where it runs; at least one.
-    pub endpoints: Vec<Endpoint>,
-    /// How long it may be silent.
-    pub timeouts: Timeouts,
-    /// The response field that names its version.
-    pub version_header: Option<HeaderName>,
-}
-
-/// Where an application listens.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Endpoint {
-    /// A host name or address, and a port.
-    Tcp {
-        /// The name or address, without brackets.
-        host: String,
-        /// The port.
-        port: u16,
-    },
-    /// A socket file.
-    Unix(PathBuf),
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp { host, port } if host.contains(':') => write!(f, "http://[{host}]:{port}"),
-            Self::Tcp { host, port } => write!(f, "http://{host}:{port}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
-
-/// How long an application may be silent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// Until a connection stands.
-    pub connect: Duration,
-    /// From the last byte of the request to the head of the answer.
-    pub response: Duration,
-    /// Silence inside a body or a tunnel.
-    pub idle: Duration,
-    /// How long an unused connection is kept.
-    pub keepalive: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(2),
-            response: Duration::from_mins(1),
-            idle: Duration::from_mins(5),
-            keepalive: Duration::from_secs(4),
-        }
-    }
-}
-
 /// A part of the surface that moves as one.
 #[derive(Clone, Debug)]
 pub struct Slice {
@@ -266,6 +213,12 @@ pub struct Slice {
     pub shadow: ShadowPolicy,
     /// What counts as different.
     pub compare: ComparePolicy,
+    /// Whether legacy answers where the candidate fails.
+    pub fallback: Option<Fallback>,
+    /// What changes in requests and answers on their way.
+    pub edits: Edits,
+    /// What changes in copies only.
+    pub copy_edits: FieldEdits,
     /// Whom to ask.
     pub owner: Option<String>,
     /// Changes when evidence so far says nothing any more: match, backend, endpoints, tenant

@@ -1,5 +1,6 @@
 //! What is read at start and fixed for the life of the process. Pure.
 
+use crate::rules::backend::CertificateFiles;
 use crate::rules::problem::At;
 use crate::rules::problem::Problem;
 use crate::rules::problem::Problems;
@@ -31,10 +32,29 @@ pub struct Startup {
 pub struct Listen {
     /// The address.
     pub address: SocketAddr,
+    /// From the first byte of a head to its end.
+    pub header: Duration,
     /// Silence inside a request body.
     pub body: Duration,
     /// Silence between requests.
     pub idle: Duration,
+    /// How clients are spoken to; plain without.
+    pub tls: Option<ListenTls>,
+    /// Every connection begins with a PROXY header, version 1 or 2.
+    pub proxy_protocol: bool,
+    /// A client that ends its sending side after a request still wants the answer.
+    pub half_close: bool,
+}
+
+/// The server side of TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenTls {
+    /// Certificates, chosen by SNI; the first is for everybody else.
+    pub certificates: Vec<CertificateFiles>,
+    /// Clients must show a certificate that one of these signed.
+    pub client_ca: Option<PathBuf>,
+    /// TLS 1.2 is refused.
+    pub only_tls13: bool,
 }
 
 impl Listen {
@@ -42,8 +62,12 @@ impl Listen {
     pub fn at(address: SocketAddr) -> Self {
         Self {
             address,
+            header: Duration::from_secs(10),
             body: Duration::from_secs(30),
             idle: Duration::from_mins(1),
+            tls: None,
+            proxy_protocol: false,
+            half_close: false,
         }
     }
 }
@@ -116,6 +140,36 @@ pub struct Limits {
     pub connections: usize,
     /// The largest request body in bytes.
     pub request_body: Option<u64>,
+    /// New connections a second, over all listeners; none for no limit.
+    pub accept_rate: Option<u32>,
+    /// Bytes of a request line (414 above).
+    pub request_line: usize,
+    /// Bytes of a head (431 above).
+    pub head: usize,
+    /// Fields of a head (431 above).
+    pub fields: usize,
+    /// Streams of an HTTP/2 connection at a time.
+    pub streams: u32,
+    /// Requests under way, over all connections (503 with `Retry-After` above); none for no limit.
+    pub inflight: Option<usize>,
+    /// Requests on one connection, which then ends; none for no limit.
+    pub requests: Option<u64>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 20_000,
+            request_body: None,
+            accept_rate: None,
+            request_line: 8 << 10,
+            head: 64 << 10,
+            fields: 100,
+            streams: 128,
+            inflight: None,
+            requests: None,
+        }
+    }
 }
 
 impl Default for Startup {
@@ -133,10 +187,7 @@ impl Default for Startup {
                 delay: Duration::ZERO,
                 timeout: Duration::from_secs(30),
             },
-            limits: Limits {
-                connections: 20_000,
-                request_body: None,
-            },
+            limits: Limits::default(),
         }
     }
 }

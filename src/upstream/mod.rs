@@ -88,7 +88,7 @@ impl Backend {
 fn literal(endpoint: &rules::Endpoint) -> Option<Address> {
     match endpoint {
         rules::Endpoint::Unix(path) => Some(Address::Unix(path.as_path().into())),
-        rules::Endpoint::Tcp { host, port } => {
+        rules::Endpoint::Tcp { host, port, .. } => {
             let bare = host.trim_start_matches('[').trim_end_matches(']');
             let ip: IpAddr = bare.parse().ok()?;
             Some(Address::Tcp(SocketAddr::new(ip, *port)))
@@ -115,7 +115,7 @@ pub async fn resolve(backend: &Backend) -> Result<(), String> {
             found.push(address);
             continue;
         }
-        let rules::Endpoint::Tcp { host, port } = endpoint else {
+        let rules::Endpoint::Tcp { host, port, .. } = endpoint else {
             continue;
         };
         match tokio::net::lookup_host((host.as_str(), *port)).await {

@@ -1,5 +1,8 @@
 //! Reads `legacy`, `backends`, and the endpoints that `to` may name. Pure.
 
+use crate::rules::backend::Backend;
+use crate::rules::backend::Endpoint;
+use crate::rules::backend::Scheme;
 use crate::rules::file::fields::Fields;
 use crate::rules::file::fields::each;
 use crate::rules::file::fields::map;
@@ -11,9 +14,6 @@ use crate::rules::parse::short;
 use crate::rules::problem::At;
 use crate::rules::problem::Problems;
 use crate::rules::problem::code;
-use crate::rules::snapshot::Backend;
-use crate::rules::snapshot::Endpoint;
-use crate::rules::snapshot::Timeouts;
 use crate::rules::value;
 use crate::rules::value::Read;
 use http::HeaderName;
@@ -76,12 +76,7 @@ pub(super) fn read(top: &Fields<'_>, problems: &mut Problems) -> Vec<BackendDecl
 }
 
 fn empty(name: &str) -> Backend {
-    Backend {
-        name: name.into(),
-        endpoints: Vec::new(),
-        timeouts: Timeouts::default(),
-        version_header: None,
-    }
+    Backend::new(name, Vec::new())
 }
 
 fn read_backend(name: &str, at: At, node: &Node, problems: &mut Problems) -> BackendDecl {
@@ -188,6 +183,7 @@ pub(in crate::rules) fn endpoint(text: &str) -> Read<Endpoint> {
     match port.map_or(Ok(80), str::parse) {
         Ok(0) | Err(_) => wrong("a port is a number from 1 to 65535"),
         Ok(port) => Ok(Endpoint::Tcp {
+            scheme: Scheme::Http,
             host: host.to_owned(),
             port,
         }),

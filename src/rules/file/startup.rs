@@ -161,6 +161,7 @@ fn read_listener(item: &Node, problems: &mut Problems) -> Option<(Listen, At)> {
         address,
         body: body.unwrap_or(default.body),
         idle: idle.unwrap_or(default.idle),
+        ..default
     };
     Some((listen, at))
 }

@@ -7,10 +7,10 @@ use crate::model::SliceIx;
 use crate::rules::backend::Backend;
 use crate::rules::backend::Endpoint;
 use crate::rules::condition::Names;
+use crate::rules::edits::Edits;
 use crate::rules::file;
 use crate::rules::file::File;
 use crate::rules::file::SliceDecl;
-use crate::rules::identity::Identity;
 use crate::rules::matcher::Matcher;
 use crate::rules::matcher::Rule;
 use crate::rules::parse;
@@ -110,7 +110,7 @@ fn compile(file: File, text: &str, problems: &mut Problems) -> Option<Rules> {
         by_name: names.into_iter().map(|(id, (ix, _))| (id, ix)).collect(),
         matcher,
         tenants: file.tenants,
-        identity: Identity::default(),
+        identity: file.identity,
     })
 }
 
@@ -136,6 +136,9 @@ fn epoch_key(slice: &Slice, decl: &SliceDecl, backends: &[Backend], file: &File)
         if let Some(backend) = backends.get(ix.get()) {
             let endpoints: Vec<_> = backend.endpoints.iter().map(Endpoint::to_string).collect();
             let _written = writeln!(text, "to {} {endpoints:?}", backend.name);
+            if let Some(host) = &backend.host {
+                let _written = writeln!(text, "host {host:?}");
+            }
         }
     }
     let sources: Vec<_> = file
@@ -151,5 +154,9 @@ fn epoch_key(slice: &Slice, decl: &SliceDecl, backends: &[Backend], file: &File)
         .map(IgnorePath::as_str)
         .collect();
     let _written = writeln!(text, "tenant {sources:?}\nignore {ignore:?}");
+    // Only where there are some, so that the evidence of all others stays.
+    if slice.edits != Edits::default() || !slice.copy_edits.is_empty() {
+        let _written = writeln!(text, "edits {:?} {:?}", slice.edits, slice.copy_edits);
+    }
     xxh3_64(text.as_bytes())
 }

@@ -1,10 +1,14 @@
 //! What changes between two snapshots: for the history, and for taking a file slowly. Pure.
 
+use crate::model::Share;
 use crate::rules::backend::Backend;
+use crate::rules::backend::BackendTls;
 use crate::rules::condition::Condition;
+use crate::rules::identity::Identity;
 use crate::rules::snapshot::Slice;
 use crate::rules::snapshot::Snapshot;
 use std::fmt::Display;
+use std::path::Path;
 
 /// Lists what changes for each slice and backend, a line each. Empty if nothing does that matters
 /// to a request.
@@ -25,6 +29,7 @@ pub fn diff(old: &Snapshot, new: &Snapshot) -> Vec<String> {
             or_none(list(now))
         ));
     }
+    identity(old.identity(), new.identity(), &mut lines);
     for slice in new.slices() {
         match old.ix(&slice.id).and_then(|ix| old.slice(ix)) {
             None => lines.push(format!(
@@ -81,16 +86,18 @@ fn backends(old: &Snapshot, new: &Snapshot, lines: &mut Vec<String>) {
                 endpoints(backend)
             )),
             Some(before) if before.endpoints != backend.endpoints => {
+                let mut changes = vec![format!("{} to {}", endpoints(&before), endpoints(backend))];
+                changes.extend(settings(&before, backend));
                 lines.push(format!(
-                    "backend `{}`: {} to {}",
+                    "backend `{}`: {}",
                     backend.name,
-                    endpoints(&before),
-                    endpoints(backend)
+                    changes.join(", ")
                 ));
             }
             Some(before) if before != *backend => lines.push(format!(
-                "backend `{}`: timeouts or version header",
-                backend.name
+                "backend `{}`: {}",
+                backend.name,
+                settings(&before, backend).join(", ")
             )),
             Some(_) => {}
         }
@@ -100,6 +107,106 @@ fn backends(old: &Snapshot, new: &Snapshot, lines: &mut Vec<String>) {
         .iter()
         .filter(|b| find(new, &b.name).is_none());
     lines.extend(gone.map(|b| format!("- backend `{}`", b.name)));
+}
+
+/// Lists what changes in how a backend is spoken to, watched and spared.
+fn settings(before: &Backend, after: &Backend) -> Vec<String> {
+    let mut changes = Vec::new();
+    let mut say = |name: &str, a: String, b: String| {
+        if a != b {
+            changes.push(format!("{name} {a} to {b}"));
+        }
+    };
+    say("timeouts", timeouts(before), timeouts(after));
+    let of = |b: &Backend| {
+        b.version_header
+            .as_ref()
+            .map_or("none".to_owned(), ToString::to_string)
+    };
+    say("version_header", of(before), of(after));
+    say("tls", tls(&before.tls), tls(&after.tls));
+    let of = |b: &Backend| {
+        b.host.as_ref().map_or("the client's".to_owned(), |h| {
+            String::from_utf8_lossy(h.as_bytes()).into_owned()
+        })
+    };
+    say("host", of(before), of(after));
+    say("health", health(before), health(after));
+    say("ejection", ejection(before), ejection(after));
+    say("retry", retry(before), retry(after));
+    say("circuit", circuit(before), circuit(after));
+    let of = |b: &Backend| b.max_inflight.map_or("none".to_owned(), |n| n.to_string());
+    say("max_inflight", of(before), of(after));
+    changes
+}
+
+fn timeouts(backend: &Backend) -> String {
+    let t = &backend.timeouts;
+    format!(
+        "{{connect {:?}, response {:?}, idle {:?}, keepalive {:?}}}",
+        t.connect, t.response, t.idle, t.keepalive
+    )
+}
+
+fn tls(tls: &BackendTls) -> String {
+    let path = |p: &Path| p.display().to_string();
+    let mut parts: Vec<String> = Vec::new();
+    parts.extend(tls.ca.as_deref().map(|ca| format!("ca {}", path(ca))));
+    parts.extend(tls.sni.as_ref().map(|sni| format!("sni {sni}")));
+    parts.extend(
+        tls.client
+            .as_ref()
+            .map(|c| format!("cert {}, key {}", path(&c.cert), path(&c.key))),
+    );
+    format!("{{{}}}", parts.join(", "))
+}
+
+fn health(backend: &Backend) -> String {
+    backend.health.as_ref().map_or("none".to_owned(), |h| {
+        format!(
+            "{{{} every {:?}, timeout {:?}, healthy {}, unhealthy {}}}",
+            h.path, h.interval, h.timeout, h.healthy, h.unhealthy
+        )
+    })
+}
+
+fn ejection(backend: &Backend) -> String {
+    let e = &backend.ejection;
+    match e.failures {
+        0 => "none".to_owned(),
+        n => format!(
+            "{{failures {n}, pause {:?}, slow_start {:?}}}",
+            e.pause, e.slow_start
+        ),
+    }
+}
+
+fn retry(backend: &Backend) -> String {
+    let r = &backend.retry;
+    if r.budget == Share::NONE {
+        return "none".to_owned();
+    }
+    format!("{{idempotent {}, budget {}}}", r.idempotent, r.budget)
+}
+
+fn circuit(backend: &Backend) -> String {
+    backend.circuit.as_ref().map_or("none".to_owned(), |c| {
+        format!(
+            "{{failures {}, volume {}, open {:?}}}",
+            c.failures, c.volume, c.open
+        )
+    })
+}
+
+fn identity(old: &Identity, new: &Identity, lines: &mut Vec<String>) {
+    if old.trusted != new.trusted {
+        let (a, b) = (list(&old.trusted), list(&new.trusted));
+        lines.push(format!("trusted_proxies: {a} to {b}"));
+    }
+    if old.underscores != new.underscores {
+        let (a, b) = (old.underscores.as_str(), new.underscores.as_str());
+        lines.push(format!("underscores: {a} to {b}"));
+    }
 }
 
 fn backend<'s>(of: &'s Snapshot, slice: &Slice) -> &'s str {
@@ -142,7 +249,55 @@ fn changes(old: &Snapshot, before: &Slice, new: &Snapshot, after: &Slice) -> Vec
         &before.owner.as_deref().unwrap_or("none"),
         &after.owner.as_deref().unwrap_or("none"),
     );
+    on_the_way(before, after, &mut changes);
     changes
+}
+
+/// Lists what changes in requests and answers on their way. Values of fields may be secrets.
+fn on_the_way(before: &Slice, after: &Slice, changes: &mut Vec<String>) {
+    let of = |slice: &Slice| {
+        or_none(
+            slice
+                .fallback
+                .as_ref()
+                .map_or(String::new(), ToString::to_string),
+        )
+    };
+    if before.fallback != after.fallback {
+        changes.push(format!("fallback {} to {}", of(before), of(after)));
+    }
+    let of = |slice: &Slice| {
+        or_none(
+            slice
+                .edits
+                .rewrite
+                .as_ref()
+                .map_or(String::new(), ToString::to_string),
+        )
+    };
+    if before.edits.rewrite != after.edits.rewrite {
+        changes.push(format!("rewrite {} to {}", of(before), of(after)));
+    }
+    for (name, a, b) in [
+        (
+            "headers of requests",
+            &before.edits.request,
+            &after.edits.request,
+        ),
+        (
+            "headers of answers",
+            &before.edits.response,
+            &after.edits.response,
+        ),
+        ("headers of copies", &before.copy_edits, &after.copy_edits),
+    ] {
+        let (shown, now) = (a.to_string(), b.to_string());
+        if shown != now {
+            changes.push(format!("{name} {shown} to {now}"));
+        } else if a != b {
+            changes.push(format!("{name}: other values"));
+        }
+    }
 }
 
 fn list<T: Display>(items: &[T]) -> String {
@@ -183,8 +338,8 @@ fn ramp(slice: &Slice) -> String {
 }
 
 /// Returns whether a half-written file could look like this: it raises a position, removes a
-/// slice, or drops a ramp, a name of `never` or an entry of `except`. Such a file is taken only
-/// when it stands still.
+/// slice, or drops a ramp, a name of `never`, an entry of `except`, or all edits, the rewrite or the
+/// fallback of a slice. Such a file is taken only when it stands still.
 pub fn is_risky(old: &Snapshot, new: &Snapshot) -> bool {
     let added = new.slices().iter().any(|after| {
         let from_nothing = old.ix(&after.id).is_none();
@@ -207,6 +362,17 @@ pub fn is_risky(old: &Snapshot, new: &Snapshot) -> bool {
                 (Some(_), None) => false,
                 (Some(before), Some(after)) => after.never.contains_all(&before.never),
             };
-            after.declared > before.declared || !never || !before.shadow.except.iter().all(kept)
+            let edits = [
+                (&before.edits.request, &after.edits.request),
+                (&before.edits.response, &after.edits.response),
+                (&before.copy_edits, &after.copy_edits),
+            ];
+            let cut = edits.iter().any(|(a, b)| !a.is_empty() && b.is_empty())
+                || before.edits.rewrite.is_some() && after.edits.rewrite.is_none()
+                || before.fallback.is_some() && after.fallback.is_none();
+            after.declared > before.declared
+                || !never
+                || cut
+                || !before.shadow.except.iter().all(kept)
         })
 }

@@ -2,8 +2,10 @@
 //! fails. Pure.
 
 use crate::model::Share;
+use crate::rules::path::canonical;
 use http::HeaderName;
 use http::HeaderValue;
+use std::fmt;
 
 /// What changes for both directions. Nothing, by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -27,6 +29,42 @@ pub struct Rewrite {
     pub to: String,
 }
 
+impl Rewrite {
+    /// Returns the path that the candidate gets instead of `raw`; nothing if the prefix is not there.
+    ///
+    /// `seen` is the canonical copy of `raw`. What follows the prefix keeps the bytes that came,
+    /// unless it would leave the prefix or the prefix itself is spelled otherwise: then the
+    /// canonical copy is moved.
+    pub fn moved(&self, raw: &str, seen: &str) -> Option<String> {
+        let after = |path: &str| -> Option<String> {
+            let rest = path.strip_prefix(&*self.from)?;
+            (rest.is_empty() || rest.starts_with('/')).then(|| rest.to_owned())
+        };
+        let kept = after(raw).filter(|rest| {
+            raw == seen || canonical(rest).is_ok_and(|rest| after(seen).as_deref() == Some(&*rest))
+        });
+        let mut moved = format!("{}{}", self.to, kept.or_else(|| after(seen))?);
+        if moved.is_empty() {
+            moved.push('/');
+        }
+        moved.starts_with('/').then_some(moved)
+    }
+}
+
+/// The two prefixes, the client's first.
+impl fmt::Display for Rewrite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |prefix: &str| {
+            if prefix.is_empty() {
+                "/".to_owned()
+            } else {
+                prefix.to_owned()
+            }
+        };
+        write!(f, "{} as {}", shown(&self.from), shown(&self.to))
+    }
+}
+
 /// Edits of fields, in this order: remove, set, add.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FieldEdits {
@@ -43,6 +81,11 @@ impl FieldEdits {
     pub fn is_empty(&self) -> bool {
         self.remove.is_empty() && self.set.is_empty() && self.add.is_empty()
     }
+
+    /// Returns whether what a client sends in a field does not pass.
+    pub fn hides(&self, name: &HeaderName) -> bool {
+        self.remove.contains(name) || self.set.iter().any(|(n, _)| n == name)
+    }
 }
 
 /// When legacy answers in place of a candidate that failed: for safe methods, before the first byte
@@ -57,4 +100,113 @@ pub struct Fallback {
     pub statuses: Vec<u16>,
     /// At most this share of the slice's requests.
     pub budget: Share,
+}
+
+/// The names that are edited. Values may be secrets and are not shown.
+impl fmt::Display for FieldEdits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = |list: &[(HeaderName, HeaderValue)]| -> Vec<String> {
+            list.iter().map(|(n, _)| n.to_string()).collect()
+        };
+        let remove: Vec<String> = self.remove.iter().map(ToString::to_string).collect();
+        let mut parts = Vec::new();
+        for (word, names) in [
+            ("remove", remove),
+            ("set", names(&self.set)),
+            ("add", names(&self.add)),
+        ] {
+            if !names.is_empty() {
+                parts.push(format!("{word} [{}]", names.join(", ")));
+            }
+        }
+        if parts.is_empty() {
+            return f.write_str("none");
+        }
+        write!(f, "{{{}}}", parts.join(", "))
+    }
+}
+
+/// After what, and how often at most.
+impl fmt::Display for Fallback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut on: Vec<String> = Vec::new();
+        on.extend(self.connect_error.then(|| "connect_error".to_owned()));
+        on.extend(self.timeout.then(|| "timeout".to_owned()));
+        on.extend(self.statuses.iter().map(ToString::to_string));
+        write!(f, "[{}] at most {}", on.join(", "), self.budget)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn rewrite(from: &str, to: &str) -> Rewrite {
+        Rewrite {
+            from: from.to_owned(),
+            to: to.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_prefix_is_moved_and_the_rest_keeps_its_bytes() {
+        for (from, to, raw, moved) in [
+            ("/invoices", "/v2", "/invoices/7", "/v2/7"),
+            ("/invoices", "/v2", "/invoices", "/v2"),
+            ("/invoices", "/v2", "/invoices/", "/v2/"),
+            ("/invoices", "", "/invoices", "/"),
+            ("/invoices", "", "/invoices/7", "/7"),
+            ("", "/v2", "/invoices", "/v2/invoices"),
+            ("", "/v2", "/", "/v2/"),
+            ("/a", "/v2", "/a/%62%2Fc", "/v2/%62%2Fc"),
+            ("/a", "/v2", "/%61/%62", "/v2/b"),
+            ("/a", "/v2", "/a/x/../b", "/v2/x/../b"),
+            ("/a", "/v2", "/a/../a/b", "/v2/b"),
+            ("/a", "/v2", "/a/x/../../a/b", "/v2/b"),
+            ("/a", "/v2", "/x/../a/b", "/v2/b"),
+        ] {
+            let seen = canonical(raw).unwrap();
+            let found = rewrite(from, to).moved(raw, &seen);
+            assert_eq!(found.as_deref(), Some(moved), "{from} {raw}");
+        }
+        for raw in ["/other", "/invoices-old", "*"] {
+            assert_eq!(rewrite("/invoices", "/v2").moved(raw, raw), None);
+        }
+        assert_eq!(rewrite("", "").moved("*", "*"), None);
+    }
+
+    #[test]
+    fn values_are_not_shown() {
+        let edits = FieldEdits {
+            remove: vec![HeaderName::from_static("cookie")],
+            set: vec![(
+                HeaderName::from_static("authorization"),
+                HeaderValue::from_static("secret"),
+            )],
+            add: Vec::new(),
+        };
+        assert_eq!(edits.to_string(), "{remove [cookie], set [authorization]}");
+        assert_eq!(FieldEdits::default().to_string(), "none");
+        assert!(edits.hides(&HeaderName::from_static("cookie")));
+        assert!(!edits.hides(&HeaderName::from_static("x-a")));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_moved_stays_below_the_new_prefix(parts in prop::collection::vec(prop::sample::select(vec![
+            "/", "a", "..", ".", "%2e", "%61", "%2F", "b", "ä", "%",
+        ]), 0..16)) {
+            let raw = format!("/{}", parts.concat());
+            let Ok(seen) = canonical(&raw) else { return Ok(()) };
+            let moved = rewrite("/a", "/v2").moved(&raw, &seen);
+            let below = |path: &str, prefix: &str| path == prefix || path.starts_with(&format!("{prefix}/"));
+            prop_assert_eq!(moved.is_some(), below(&seen, "/a"));
+            if let Some(moved) = moved {
+                let at_candidate = canonical(&moved).unwrap();
+                let back = format!("/a{}", at_candidate.strip_prefix("/v2").unwrap());
+                prop_assert_eq!(back, seen, "{} to {}", raw, moved);
+            }
+        }
+    }
 }

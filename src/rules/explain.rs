@@ -3,6 +3,7 @@
 use crate::model::Head;
 use crate::model::Outcome;
 use crate::model::Side;
+use crate::model::Stage;
 use crate::rules::condition::Condition;
 use crate::rules::condition::Host;
 use crate::rules::condition::Miss;
@@ -15,6 +16,7 @@ use crate::rules::decision::Step;
 use crate::rules::matcher::precedence;
 use crate::rules::path::Refused;
 use crate::rules::snapshot::Snapshot;
+use http::Method;
 use serde::Serialize;
 use std::fmt;
 
@@ -40,6 +42,12 @@ pub struct Explanation {
     pub reason: &'static str,
     /// What is mirrored, in one sentence.
     pub mirror: String,
+    /// The path that the candidate gets, where the slice rewrites it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub candidate_path: Option<String>,
+    /// What happens when the candidate fails, where it answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_failure: Option<String>,
     /// The outcome, if the head decides it: its word.
     pub outcome: Option<&'static str>,
     /// The reason of that outcome, in one word, or empty.
@@ -137,6 +145,11 @@ pub fn explain(
         backend: backend.map_or(String::new(), |b| b.name.to_string()),
         reason: decision.reason.as_str(),
         mirror: mirror(&decision, sampled),
+        candidate_path: decision
+            .slice
+            .and_then(|ix| snapshot.slice(ix)?.edits.rewrite.as_ref())
+            .and_then(|rewrite| rewrite.moved(head.path, &view.path)),
+        on_failure: on_failure(snapshot, &decision, head.method),
         outcome: outcome.map(Outcome::name),
         outcome_reason: outcome.map_or("", Outcome::reason),
         steps: steps.into_iter().map(told).collect(),
@@ -158,6 +171,24 @@ fn target(head: &Head<'_>) -> String {
         Some(query) => format!("{}?{query}", head.path),
         None => head.path.to_owned(),
     }
+}
+
+/// Says who answers where the candidate fails.
+fn on_failure(snapshot: &Snapshot, decision: &Decision, method: &Method) -> Option<String> {
+    let slice = snapshot.slice(decision.slice?)?;
+    if decision.primary == Side::Legacy {
+        return None;
+    }
+    Some(match &slice.fallback {
+        None => "the client gets an error: the slice has no `fallback`".to_owned(),
+        Some(_) if decision.position.stage() == Stage::Retired => {
+            "the client gets an error: in stage `retired` nothing falls back".to_owned()
+        }
+        Some(_) if !method.is_safe() => {
+            format!("the client gets an error: {method} never falls back")
+        }
+        Some(fallback) => format!("legacy answers, after {fallback} of requests"),
+    })
 }
 
 fn mirror(decision: &Decision, sampled: bool) -> String {
@@ -293,6 +324,12 @@ impl fmt::Display for Explanation {
         };
         writeln!(f, "  {}{backend} answers: {}", self.side, self.reason)?;
         writeln!(f, "  {}", self.mirror)?;
+        if let Some(path) = &self.candidate_path {
+            writeln!(f, "  the candidate gets {path}")?;
+        }
+        if let Some(then) = &self.on_failure {
+            writeln!(f, "  if the candidate fails, {then}")?;
+        }
         if self.rewritten {
             writeln!(f, "  rules see {}", self.canonical)?;
         }

@@ -1,12 +1,14 @@
 //! What `routes.yaml` means for a request. Pure.
 //!
 //! Text becomes a tree with places (`parse`), the tree a file as written (`file`, by the one table
-//! of `keys`), the file a [`Snapshot`] (`compile`), or every [`Problem`] at once. [`decide`] is the
+//! of `rows`), the file a [`Snapshot`] (`compile`), or every [`Problem`] at once. [`decide`] is the
 //! one walk that the data plane runs and [`explain`] prints.
 
 mod problem;
 mod parse;
 mod keys;
+mod rows;
+mod near;
 mod value;
 mod path;
 mod condition;
@@ -19,6 +21,7 @@ mod edits;
 mod identity;
 mod startup;
 mod snapshot;
+mod shared;
 mod file;
 mod reach;
 mod slices;
@@ -62,7 +65,7 @@ pub use explain::explain;
 pub use identity::Identity;
 pub use identity::Network;
 pub use identity::Underscores;
-pub(crate) use keys::nearest;
+pub(crate) use near::nearest;
 pub use parse::decode;
 pub use parse::unreadable;
 pub use path::Refused;

@@ -52,12 +52,16 @@ codes! {
     NUMBER = "E014", "a number that cannot be read, or is out of its range";
     WORD = "E015", "a word that is none of those that can stand here";
     NAME = "E016", "a name of another form: a to z, 0 to 9, `-` and `_`, at most 64, not starting with `_`";
-    ADDRESS = "E020", "an address, endpoint or store that cannot be read";
-    HOST = "E021", "a host condition that cannot be read";
-    PATH = "E022", "a path condition that cannot be read, or that no request can have";
+    ADDRESS = "E020", "an address, network, endpoint or store that cannot be read";
+    HOST = "E021", "a host condition, or the name of a host, that cannot be read";
+    PATH = "E022", "a path or path condition that cannot be read, or that no request can have";
     HEADER = "E023", "a header name or value that cannot be sent";
     METHOD = "E024", "a method that cannot be sent";
     CONDITION = "E025", "two conditions of one match exclude each other";
+    FILE = "E026", "the path of a file that is empty, or a secret in its place";
+    FIELD = "E027", "an edit of a field that the proxy itself writes: hop-by-hop, framing, Host, or who the client is";
+    EDITS = "E028", "two edits of one field that exclude each other, or too many";
+    REWRITE = "E029", "a rewrite whose matches share no prefix";
     BACKEND = "E030", "a backend that is not declared";
     DUPLICATE_NAME = "E031", "two slices, backends or cohorts of one name";
     RESERVED = "E032", "a name that is taken by the product, or by a cohort";
@@ -77,6 +81,8 @@ codes! {
     USELESS_MATCH = "W005", "one of several matches of a slice can never match";
     NO_SLICES = "W006", "no slices: everything goes to legacy";
     IDLE_COHORT = "W007", "a cohort that nothing names";
+    USELESS = "W008", "a key that does nothing where it stands";
+    TRUST_ALL = "W009", "everybody is believed to be a proxy before this one";
     RESTART = "W010", "a key that is read at start was changed: it takes a restart";
 }
 
@@ -143,6 +149,8 @@ impl Problem {
 /// How many problems are kept; a broken file of a million lines has a million.
 const SHOWN_MAX: usize = 200;
 const SNIPPET_MAX: usize = 160;
+/// What begins a key or a certificate in PEM. No snippet shows what follows.
+pub(super) const SECRET: &str = "-----BEGIN";
 
 /// Collects problems; the text gives the snippets.
 #[derive(Debug)]
@@ -155,11 +163,16 @@ pub(super) struct Problems {
 
 impl Problems {
     pub(super) fn new(text: &str) -> Self {
+        let has_secret = text.contains(SECRET);
+        let line = |line: &str| -> Box<str> {
+            let line = line.trim_end_matches('\r');
+            match line.split_once(SECRET).filter(|_| has_secret) {
+                Some((before, _)) => format!("{before}{SECRET}…").into(),
+                None => line.into(),
+            }
+        };
         Self {
-            lines: text
-                .split('\n')
-                .map(|l| l.trim_end_matches('\r').into())
-                .collect(),
+            lines: text.split('\n').map(line).collect(),
             list: Vec::new(),
             dropped: 0,
             errors: 0,
@@ -297,10 +310,11 @@ fn snippet(line: &str, at: At) -> (String, (u32, u32)) {
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect();
     let shown = shown.trim_end().to_owned();
-    let from = u32::try_from(start - skip).unwrap_or(0);
-    let room = u32::try_from(shown.chars().count())
+    let length = u32::try_from(shown.chars().count()).unwrap_or(0);
+    let from = u32::try_from(start - skip)
         .unwrap_or(0)
-        .saturating_sub(from);
+        .min(length.saturating_sub(1));
+    let room = length.saturating_sub(from);
     (shown, (from, at.len.clamp(1, room.max(1))))
 }
 
@@ -343,6 +357,19 @@ mod tests {
         assert!(shown.chars().count() <= SNIPPET_MAX);
         assert_eq!(shown.chars().nth(from as usize), Some('x'));
         assert_eq!(len, 1);
+    }
+
+    #[test]
+    fn no_snippet_shows_a_key() {
+        let mut problems = Problems::new("key: \"-----BEGIN PRIVATE KEY-----\\nMIIE\"\n");
+        let at = At {
+            line: 1,
+            column: 6,
+            len: 40,
+        };
+        problems.error(code::FILE, at, "x", "");
+        let text = problems.finish()[0].render("routes.yaml");
+        assert!(!text.contains("MIIE"), "{text}");
     }
 
     #[test]

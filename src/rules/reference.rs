@@ -11,7 +11,7 @@ const INTRO: &str = "\
 # routes.yaml
 
 Every key of the file, its default, and what it does. This page is written from the table that the
-reader of the file uses (`src/rules/keys.rs`); a test keeps the two equal.
+reader of the file uses (`src/rules/rows.rs`); a test keeps the two equal.
 
 The smallest useful file. Everything goes to legacy; one slice is compared:
 
@@ -38,7 +38,7 @@ const MATCHING: &str = "
 
 Rules look at a canonical copy of the path: dot segments are resolved, unreserved characters are
 decoded (`%61` is `a`), everything else that is encoded stays so (`%2F` is no slash, and takes part
-in a segment). What goes upstream are the bytes that came. A path that leaves the root, or that
+in a segment). What goes upstream are the bytes that came, unless `rewrite` moves them. A path that leaves the root, or that
 holds a NUL or a backslash, encoded or not, is refused with 400. The host is compared in lower
 case, without port and last dot.
 
@@ -77,6 +77,26 @@ A tenant comes from the first source of `tenant.from` that the request has. A so
 but holds no tenant (empty, two different values, over 256 bytes, the name of a cohort) ends the
 search: the tenant is unknown. `always`, `never` and `tenants` name a cohort if one has that name,
 and a tenant otherwise.
+
+Where the candidate answers and fails, the slice's `fallback` lets legacy answer: for GET, HEAD,
+OPTIONS and TRACE only, before the first byte went to the client, and never in stage `retired`.
+
+## What changes on the way
+
+Edits of fields are made in this order: `remove`, `set`, `add`. Those of `headers` hold for both
+sides alike, those of `shadow.headers` for copies only. Fields that the proxy writes itself cannot
+be edited: `Host` (write `host` at the backend), `Content-Length`, `Transfer-Encoding` and the other
+fields of one connection, `Via`, `Forwarded`, `X-Forwarded-*` (see `trusted_proxies`) and
+`Supplant-*`.
+
+`rewrite` moves the longest prefix, in whole segments and before any capture, that all matches of
+the slice share: with `match: [/api/v1/bills, /api/v1/invoices]` and `prefix: /v2` the candidate gets
+`/v2/bills/7` for `/api/v1/bills/7`. Only the candidate's path changes, never legacy's. What follows
+the prefix keeps the bytes that came, unless they lead out of it: then the canonical copy is moved.
+`supplant explain` prints the path that the candidate gets.
+
+An endpoint's scheme is its protocol. TLS to an application is always verified; `tls.ca` names who
+signed its certificate if the system does not know. Paths of files start beside this file.
 
 ## The bucket
 
@@ -190,8 +210,7 @@ mod tests {
         let page = include_str!("../../docs/routes.md");
         assert!(
             page == reference(),
-            "docs/routes.md is not what src/rules says; write it anew:\n{}",
-            reference()
+            "docs/routes.md is behind; run UPDATE_DOCS=1 cargo test --test it documents"
         );
     }
 }

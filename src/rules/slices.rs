@@ -10,21 +10,26 @@ use crate::model::SliceId;
 use crate::model::Stage;
 use crate::rules::backend::Backend;
 use crate::rules::backend::Endpoint;
+use crate::rules::backend::Scheme;
 use crate::rules::edits::Edits;
-use crate::rules::edits::FieldEdits;
+use crate::rules::edits::Fallback;
+use crate::rules::edits::Rewrite;
 use crate::rules::file;
 use crate::rules::file::CompareDecl;
 use crate::rules::file::Defaults;
+use crate::rules::file::FallbackDecl;
 use crate::rules::file::File;
 use crate::rules::file::RampDecl;
 use crate::rules::file::ShadowDecl;
 use crate::rules::file::SliceDecl;
-use crate::rules::keys::nearest;
+use crate::rules::near::nearest;
 use crate::rules::parse::short;
 use crate::rules::problem::At;
 use crate::rules::problem::Problems;
 use crate::rules::problem::code;
 use crate::rules::reach;
+use crate::rules::shared::Unshared;
+use crate::rules::shared::shared;
 use crate::rules::snapshot::ComparePolicy;
 use crate::rules::snapshot::Ramp;
 use crate::rules::snapshot::ShadowPolicy;
@@ -32,6 +37,7 @@ use crate::rules::snapshot::Slice;
 use crate::rules::split::By;
 use crate::rules::value::Rate;
 use http::Method;
+use http::header;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -43,6 +49,8 @@ pub(super) struct Compiler {
     pub(super) backends: Vec<Backend>,
     by_name: HashMap<Arc<str>, BackendIx>,
     used: Vec<bool>,
+    /// By backend: where a slice names it whose copies carry credentials.
+    copied: Vec<Option<At>>,
     defaults: Defaults,
     tenant_given: bool,
     comparators: HashMap<(Vec<IgnorePath>, u64), Arc<Comparator>>,
@@ -66,9 +74,11 @@ impl Compiler {
         let defaults = Defaults {
             shadow: file.defaults.shadow.clone(),
             compare: file.defaults.compare.clone(),
+            fallback: file.defaults.fallback.clone(),
         };
         Self {
             used: vec![false; backends.len()],
+            copied: vec![None; backends.len()],
             backends,
             by_name,
             defaults,
@@ -93,8 +103,26 @@ impl Compiler {
         if let Some((stage, _)) = decl.stage {
             reach::all_excluded(decl, stage, &shadow, problems);
         }
+        let edits = Edits {
+            rewrite: rewrite(decl, problems),
+            request: decl.edits.0.clone(),
+            response: decl.edits.1.clone(),
+        };
+        let own = decl.shadow.headers.as_ref();
+        let copy_edits = own.or(self.defaults.shadow.headers.as_ref());
+        let copy_edits = copy_edits.cloned().unwrap_or_default();
+        let fallback = self.fallback(decl, problems);
         let body_limit = shadow.body_limit;
         let (stage, _) = decl.stage?;
+        let carries = |name| !edits.request.hides(name) && !copy_edits.hides(name);
+        if matches!(stage, Stage::Shadow | Stage::Canary)
+            && shadow.sample > Share::NONE
+            && (carries(&header::AUTHORIZATION) || carries(&header::COOKIE))
+            && let (Some(ix), Some((_, at))) = (backend, &decl.to)
+            && let Some(copied) = self.copied.get_mut(ix.get())
+        {
+            copied.get_or_insert(*at);
+        }
         let (name, _) = decl.name.as_ref()?;
         let percent = ramp.as_ref().and_then(|r| r.percent).unwrap_or(Share::NONE);
         Some(Slice {
@@ -104,9 +132,9 @@ impl Compiler {
             ramp,
             shadow,
             compare: self.compare(&decl.compare, body_limit),
-            fallback: None,
-            edits: Edits::default(),
-            copy_edits: FieldEdits::default(),
+            fallback,
+            edits,
+            copy_edits,
             owner: decl.owner.clone(),
             epoch_key: 0,
             line: decl.at.line,
@@ -178,6 +206,7 @@ impl Compiler {
                 };
                 self.backends.push(Backend::new(&name, vec![endpoint]));
                 self.used.push(true);
+                self.copied.push(None);
                 self.by_name.insert(name, BackendIx(ix));
                 Some(BackendIx(ix))
             }
@@ -185,6 +214,24 @@ impl Compiler {
                 problems.error(code, at, format!("to: {message}"), hint);
                 None
             }
+        }
+    }
+
+    fn fallback(&self, decl: &SliceDecl, problems: &mut Problems) -> Option<Fallback> {
+        if let (Some((FallbackDecl::On(_), at)), Some((Stage::Retired, _))) =
+            (&decl.fallback, decl.stage)
+        {
+            problems.warn(
+                code::USELESS,
+                *at,
+                "in stage `retired` legacy is not needed any more, so `fallback` does nothing",
+                "remove it, or write `stage: cutover`",
+            );
+        }
+        let own = decl.fallback.as_ref().map(|(f, _)| f);
+        match own.or(self.defaults.fallback.as_ref()) {
+            Some(FallbackDecl::On(fallback)) => Some(fallback.clone()),
+            Some(FallbackDecl::None) | None => None,
         }
     }
 
@@ -328,21 +375,65 @@ impl Compiler {
                     format!("no slice uses the backend `{name}`"),
                     "name it in `to`, or remove it",
                 );
-            } else if decl.backend.endpoints.iter().any(is_far) {
-                problems.warn(
-                    code::PLAIN_COPY,
-                    decl.at,
-                    format!("copies to `{name}` carry the clients' credentials over plain HTTP"),
-                    "see that the network between is yours alone",
-                );
             }
+        }
+        for (place, (backend, copied)) in self.backends.iter().zip(&self.copied).enumerate() {
+            let Some(at) = copied.filter(|_| backend.endpoints.iter().any(is_far)) else {
+                continue;
+            };
+            problems.warn(
+                code::PLAIN_COPY,
+                file.backends.get(place).map_or(at, |decl| decl.at),
+                format!(
+                    "copies to `{}` carry the clients' credentials over plain HTTP",
+                    backend.name
+                ),
+                "write `https://`, take them out with `shadow: { headers: { remove: [Authorization, Cookie] } }`, or see that the network between is yours alone",
+            );
         }
     }
 }
 
+/// Finds what a slice's `rewrite` moves.
+fn rewrite(decl: &SliceDecl, problems: &mut Problems) -> Option<Rewrite> {
+    let (to, at) = decl.rewrite.as_ref()?;
+    if decl.matches.is_empty() {
+        return None;
+    }
+    let (message, hint) = match shared(decl.matches.iter().map(|(c, _)| c)) {
+        Ok(from) => {
+            if from == *to {
+                problems.warn(
+                    code::USELESS,
+                    *at,
+                    "`rewrite` moves the prefix to where it is",
+                    "remove it, or write the prefix that the candidate has",
+                );
+            }
+            let to = to.clone();
+            return Some(Rewrite { from, to });
+        }
+        Err(Unshared::Capture(one)) => (
+            format!("`rewrite` has no prefix to move: {one} begins with a capture"),
+            "begin the path with a literal segment, or let the candidate take the paths as they are",
+        ),
+        Err(Unshared::Apart(one, other)) => (
+            format!("`rewrite` has no prefix to move: {one} and {other} share none"),
+            "make a slice of each, both with the same `ramp.group` so that they move together",
+        ),
+    };
+    problems.error(code::REWRITE, *at, message, hint);
+    None
+}
+
+/// Returns whether bytes to there pass a network in plain.
 fn is_far(endpoint: &Endpoint) -> bool {
     match endpoint {
-        Endpoint::Unix(_) => false,
+        Endpoint::Unix(_)
+        | Endpoint::Tcp {
+            scheme: Scheme::Https,
+            ..
+        } => false,
         Endpoint::Tcp { host, .. } => {
             let loopback = host
                 .parse::<std::net::IpAddr>()

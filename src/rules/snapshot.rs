@@ -221,8 +221,8 @@ pub struct Slice {
     pub copy_edits: FieldEdits,
     /// Whom to ask.
     pub owner: Option<String>,
-    /// Changes when evidence so far says nothing any more: match, backend, endpoints, tenant
-    /// source or compare rules are others.
+    /// Changes when evidence so far says nothing any more: match, backend, endpoints, host, edits,
+    /// tenant source or compare rules are others.
     pub epoch_key: u64,
     /// The line of the file.
     pub line: u32,

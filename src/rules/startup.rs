@@ -199,6 +199,8 @@ pub(super) struct StartupLines {
     pub(super) admin: At,
     pub(super) store: At,
     pub(super) threads: At,
+    pub(super) drain: At,
+    pub(super) limits: At,
 }
 
 impl Snapshot {
@@ -212,6 +214,8 @@ impl Snapshot {
             ("admin", lines.admin, new.admin != running.admin),
             ("store", lines.store, new.store != running.store),
             ("threads", lines.threads, new.threads != running.threads),
+            ("drain", lines.drain, new.drain != running.drain),
+            ("limits", lines.limits, new.limits != running.limits),
         ] {
             if changed {
                 let message = format!("`{name}` is read at start; what runs is another");

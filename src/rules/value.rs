@@ -4,7 +4,9 @@
 
 use crate::model::Share;
 use crate::rules::parse::short;
+use crate::rules::problem::SECRET;
 use crate::rules::problem::code;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// What is wrong with a scalar: the code, the message, the hint.
@@ -95,6 +97,21 @@ pub(super) fn duration(text: &str) -> Read<Duration> {
     Ok(Duration::from_micros(micros))
 }
 
+/// Reads a duration that is at least so long.
+pub(super) fn duration_from(text: &str, least: Duration) -> Read<Duration> {
+    let read = duration(text)?;
+    if read < least {
+        let message = format!("`{}` is too short", short(text));
+        return Err((code::NUMBER, message, format!("write `{least:?}` at least")));
+    }
+    Ok(read)
+}
+
+/// Reads a duration that is not nothing.
+pub(super) fn some_duration(text: &str) -> Read<Duration> {
+    duration_from(text, Duration::from_millis(1))
+}
+
 /// Reads `512B`, `64KiB`, `1MiB`, `2GiB`.
 pub(super) fn size(text: &str) -> Read<u64> {
     let wrong = || {
@@ -124,6 +141,24 @@ pub(super) fn size(text: &str) -> Read<u64> {
         .map(|n| n / 1_000)
         .filter(|n| *n <= 1 << 40)
         .ok_or_else(wrong)
+}
+
+/// Reads a size within bounds.
+pub(super) fn size_within(text: &str, (min, max): (u64, u64)) -> Read<u64> {
+    let read = size(text)?;
+    if (min..=max).contains(&read) {
+        return Ok(read);
+    }
+    let shown = |bytes: u64| match bytes {
+        b if b % (1 << 20) == 0 => format!("{}MiB", b >> 20),
+        b if b % (1 << 10) == 0 => format!("{}KiB", b >> 10),
+        b => format!("{b}B"),
+    };
+    Err((
+        code::NUMBER,
+        format!("`{}` is out of range", short(text)),
+        format!("write a size from {} to {}", shown(min), shown(max)),
+    ))
 }
 
 /// Reads `5%` or `0.25%`.
@@ -181,6 +216,71 @@ pub(super) fn count(text: &str, min: u64, max: u64) -> Read<u64> {
                 format!("write a whole number from {min} to {max}"),
             )
         })
+}
+
+/// Reads a whole number within bounds.
+pub(super) fn count32(text: &str, min: u32, max: u32) -> Read<u32> {
+    count(text, min.into(), max.into()).map(|n| u32::try_from(n).unwrap_or(max))
+}
+
+/// Reads a value, or `none`.
+pub(super) fn or_none<T>(text: &str, read: impl FnOnce(&str) -> Read<T>) -> Read<Option<T>> {
+    if text == "none" {
+        return Ok(None);
+    }
+    read(text).map(Some)
+}
+
+/// Reads a share that is not nothing.
+pub(super) fn some_share(text: &str) -> Read<Share> {
+    match share(text)? {
+        Share::NONE => Err((
+            code::NUMBER,
+            format!("`{}` is nothing", short(text)),
+            "write a share above `0%`".to_owned(),
+        )),
+        share => Ok(share),
+    }
+}
+
+/// Reads `true` or `false`.
+pub(super) fn flag(text: &str) -> Read<bool> {
+    match text {
+        "true" => return Ok(true),
+        "false" => return Ok(false),
+        _ => {}
+    }
+    let hint = match text.to_ascii_lowercase().as_str() {
+        "yes" | "on" | "1" | "true" => "write `true`",
+        "no" | "off" | "0" | "false" => "write `false`",
+        _ => "write `true` or `false`",
+    };
+    Err((
+        code::WORD,
+        format!("`{}` is neither `true` nor `false`", short(text)),
+        hint.to_owned(),
+    ))
+}
+
+/// Reads the path of a file.
+pub(super) fn file(text: &str) -> Read<PathBuf> {
+    let wrong = |message: &str, hint: &str| Err((code::FILE, message.to_owned(), hint.to_owned()));
+    if text.trim().is_empty() {
+        return wrong("the path is empty", "write the path of the file");
+    }
+    if text.contains(SECRET) || text.contains('\n') {
+        return wrong(
+            "this is what a file holds, not its path",
+            "put it into a file of its own, and write the path of that",
+        );
+    }
+    if text.contains('\0') || text.ends_with('/') {
+        return wrong(
+            "this is not the path of a file",
+            "write the path of the file",
+        );
+    }
+    Ok(PathBuf::from(text))
 }
 
 /// Reads a name of a slice, a backend, a cohort, a group or a token.
@@ -266,6 +366,48 @@ mod tests {
         }
         assert!(rate("1.5/s").is_err() && rate("5/m").is_err());
         assert!(count("11", 1, 10).is_err() && count("-1", 0, 10).is_err());
+    }
+
+    #[test]
+    fn bounds_are_told_where_they_are_passed() {
+        assert_eq!(some_duration("0s").unwrap_err().2, "write `1ms` at least");
+        assert_eq!(some_duration("1ms"), Ok(Duration::from_millis(1)));
+        assert_eq!(
+            size_within("1GiB", (256, 1 << 20)).unwrap_err().2,
+            "write a size from 256B to 1MiB"
+        );
+        assert_eq!(size_within("1KiB", (1 << 10, 1 << 20)), Ok(1_024));
+        assert_eq!(or_none("none", share), Ok(None));
+        assert!(or_none("nothing", share).is_err());
+        assert_eq!(some_share("0%").unwrap_err().0, code::NUMBER);
+    }
+
+    #[test]
+    fn flags_are_true_or_false_and_nothing_else() {
+        assert_eq!((flag("true"), flag("false")), (Ok(true), Ok(false)));
+        for (text, hint) in [
+            ("yes", "write `true`"),
+            ("Off", "write `false`"),
+            ("x", "write `true` or `false`"),
+        ] {
+            assert_eq!(flag(text).unwrap_err().2, hint);
+        }
+    }
+
+    #[test]
+    fn a_path_is_a_path_and_no_secret_is_shown() {
+        assert_eq!(file("tls/a.pem"), Ok(PathBuf::from("tls/a.pem")));
+        for text in [
+            "",
+            "  ",
+            "tls/",
+            "a\0b",
+            "-----BEGIN PRIVATE KEY-----\nMIIE",
+        ] {
+            let (code, message, hint) = file(text).unwrap_err();
+            assert_eq!(code, code::FILE);
+            assert!(!message.contains("MIIE") && !hint.contains("MIIE"));
+        }
     }
 
     #[test]

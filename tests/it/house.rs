@@ -194,7 +194,15 @@ fn the_documents_are_in_step_with_the_code() {
     let now = fs::read_to_string(&path).unwrap();
     assert!(
         now == wanted,
-        "docs/metrics.md is behind; run UPDATE_DOCS=1 cargo test --test it house"
+        "docs/metrics.md is behind; run UPDATE_DOCS=1 cargo test --test it documents"
+    );
+    let (path, wanted) = (root().join("docs/routes.md"), supplant::rules::reference());
+    if std::env::var("UPDATE_DOCS").is_ok() {
+        fs::write(&path, &wanted).unwrap();
+    }
+    assert!(
+        fs::read_to_string(&path).unwrap() == wanted,
+        "docs/routes.md is behind; run UPDATE_DOCS=1 cargo test --test it documents"
     );
 }
 

@@ -7,6 +7,7 @@ use crate::rules::file::fields::Fields;
 use crate::rules::file::fields::each;
 use crate::rules::file::fields::map;
 use crate::rules::file::fields::scalar;
+use crate::rules::file::upstream;
 use crate::rules::keys::Section;
 use crate::rules::parse::Node;
 use crate::rules::parse::Value;
@@ -18,6 +19,7 @@ use crate::rules::value;
 use crate::rules::value::Read;
 use http::HeaderName;
 use std::net::Ipv6Addr;
+use std::path::Path;
 use std::path::PathBuf;
 
 /// A backend with its place.
@@ -30,13 +32,14 @@ pub(in crate::rules) struct BackendDecl {
 pub(super) const LEGACY: &str = "legacy";
 
 /// Reads all of them, legacy first; a broken one keeps its name, so that `to` finds it.
-pub(super) fn read(top: &Fields<'_>, problems: &mut Problems) -> Vec<BackendDecl> {
+pub(super) fn read(top: &Fields<'_>, folder: &Path, problems: &mut Problems) -> Vec<BackendDecl> {
     let mut found = Vec::new();
     if let Some(node) = top.must(LEGACY, problems) {
         found.push(read_backend(
             LEGACY,
             top.key_at(LEGACY).unwrap_or(node.at),
             node,
+            folder,
             problems,
         ));
     } else {
@@ -70,7 +73,7 @@ pub(super) fn read(top: &Fields<'_>, problems: &mut Problems) -> Vec<BackendDecl
             ),
             Ok(_) => {}
         }
-        found.push(read_backend(&key.name, key.at, node, problems));
+        found.push(read_backend(&key.name, key.at, node, folder, problems));
     }
     found
 }
@@ -79,7 +82,13 @@ fn empty(name: &str) -> Backend {
     Backend::new(name, Vec::new())
 }
 
-fn read_backend(name: &str, at: At, node: &Node, problems: &mut Problems) -> BackendDecl {
+fn read_backend(
+    name: &str,
+    at: At,
+    node: &Node,
+    folder: &Path,
+    problems: &mut Problems,
+) -> BackendDecl {
     let mut backend = empty(name);
     if matches!(node.value, Value::Text(..)) {
         backend
@@ -115,12 +124,11 @@ fn read_backend(name: &str, at: At, node: &Node, problems: &mut Problems) -> Bac
             ("idle", &mut to.idle),
             ("keepalive", &mut to.keepalive),
         ] {
-            if let Some(read) = timeouts.read(name, problems, value::duration) {
-                *slot = read;
-            }
+            timeouts.set(name, problems, slot, value::duration);
         }
     }
     backend.version_header = fields.read("version_header", problems, header_name);
+    upstream::read(&fields, folder, &mut backend, problems);
     BackendDecl { at, backend }
 }
 
@@ -132,9 +140,40 @@ pub(super) fn header_name(text: &str) -> Read<HeaderName> {
     })
 }
 
-const SCHEMES_LATER: [&str; 6] = ["https:", "h2c:", "h2:", "http3:", "ws:", "wss:"];
+const FORMS: &str =
+    "write `http://HOST:PORT`, `https://HOST:PORT`, `h2c://HOST:PORT` or `unix:/path`";
 
-/// Reads `http://HOST:PORT` or `unix:/path`.
+/// Schemes that others have, and what to write here.
+const OTHERS: [(&str, &str); 4] = [
+    (
+        "h2:",
+        "write `https://HOST:PORT` for HTTP/2 over TLS, or `h2c://HOST:PORT` without",
+    ),
+    (
+        "grpc:",
+        "write `https://HOST:PORT` for gRPC over TLS, or `h2c://HOST:PORT` without",
+    ),
+    (
+        "ws:",
+        "write `http://HOST:PORT`: WebSockets pass by themselves",
+    ),
+    (
+        "wss:",
+        "write `https://HOST:PORT`: WebSockets pass by themselves",
+    ),
+];
+
+/// Splits a scheme from an endpoint, with the port that it has by itself.
+fn scheme(text: &str) -> Option<(Scheme, u16, &str)> {
+    [(Scheme::Http, 80), (Scheme::Https, 443), (Scheme::H2c, 80)]
+        .into_iter()
+        .find_map(|(scheme, port)| {
+            let rest = text.strip_prefix(scheme.as_str())?.strip_prefix("://")?;
+            Some((scheme, port, rest))
+        })
+}
+
+/// Reads `http://HOST:PORT`, the same with `https` or `h2c`, or `unix:/path`.
 pub(in crate::rules) fn endpoint(text: &str) -> Read<Endpoint> {
     if let Some(path) = text.strip_prefix("unix:") {
         let path = path.strip_prefix("//").unwrap_or(path);
@@ -151,20 +190,22 @@ pub(in crate::rules) fn endpoint(text: &str) -> Read<Endpoint> {
         let message = format!("`{}` is not an endpoint", short(text));
         Err((code::ADDRESS, message, hint.to_owned()))
     };
-    if let Some(scheme) = SCHEMES_LATER.iter().find(|s| text.starts_with(**s)) {
-        let message = format!("endpoints with `{scheme}` are not supported in this version");
+    if text.starts_with("h3:") || text.starts_with("http3:") || text.starts_with("quic:") {
         return Err((
             code::LATER,
-            message,
-            "write `http://HOST:PORT` or `unix:/path`".to_owned(),
+            "HTTP/3 is not supported in this version".to_owned(),
+            FORMS.to_owned(),
         ));
     }
-    let Some(rest) = text.strip_prefix("http://") else {
-        return wrong("write `http://HOST:PORT` or `unix:/path`");
+    if let Some((_, hint)) = OTHERS.iter().find(|(s, _)| text.starts_with(*s)) {
+        return wrong(hint);
+    }
+    let Some((scheme, default_port, rest)) = scheme(text) else {
+        return wrong(FORMS);
     };
     let authority = rest.strip_suffix('/').unwrap_or(rest);
     if authority.contains(['/', '?', '#']) {
-        return wrong("an endpoint has no path: paths go to both sides as they came");
+        return wrong("an endpoint has no path; a slice moves paths with `rewrite: { prefix: … }`");
     }
     if authority.contains('@') {
         return wrong("credentials do not stand here; clients send their own");
@@ -178,12 +219,12 @@ pub(in crate::rules) fn endpoint(text: &str) -> Read<Endpoint> {
     };
     let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':');
     if host.is_empty() || !host.bytes().all(good) {
-        return wrong("write `http://HOST:PORT`");
+        return wrong("write `http://HOST:PORT`, with a host of letters, digits, `.` and `-`");
     }
-    match port.map_or(Ok(80), str::parse) {
+    match port.map_or(Ok(default_port), str::parse) {
         Ok(0) | Err(_) => wrong("a port is a number from 1 to 65535"),
         Ok(port) => Ok(Endpoint::Tcp {
-            scheme: Scheme::Http,
+            scheme,
             host: host.to_owned(),
             port,
         }),
@@ -202,14 +243,21 @@ mod tests {
             ("http://legacy/", "http://legacy:80"),
             ("http://[::1]:4000", "http://[::1]:4000"),
             ("http://[::1]", "http://[::1]:80"),
+            ("https://billing", "https://billing:443"),
+            ("https://[::1]:8443", "https://[::1]:8443"),
+            ("h2c://grpc:50051", "h2c://grpc:50051"),
+            ("h2c://grpc", "h2c://grpc:80"),
             ("unix:/run/app.sock", "unix:/run/app.sock"),
             ("unix:///run/app.sock", "unix:/run/app.sock"),
         ] {
             assert_eq!(endpoint(text).unwrap().to_string(), shown);
         }
         for (text, code) in [
-            ("https://x", code::LATER),
-            ("h2c://x", code::LATER),
+            ("h3://x", code::LATER),
+            ("wss://x", code::ADDRESS),
+            ("h2://x", code::ADDRESS),
+            ("https:x", code::ADDRESS),
+            ("https://x/y", code::ADDRESS),
             ("x:80", code::ADDRESS),
             ("http://", code::ADDRESS),
             ("http://x/y", code::ADDRESS),

@@ -2,7 +2,7 @@
 
 use crate::rules::keys::Form;
 use crate::rules::keys::Section;
-use crate::rules::keys::nearest;
+use crate::rules::near::nearest;
 use crate::rules::parse::Key;
 use crate::rules::parse::Node;
 use crate::rules::parse::Value;
@@ -10,8 +10,11 @@ use crate::rules::parse::short;
 use crate::rules::problem::At;
 use crate::rules::problem::Problems;
 use crate::rules::problem::code;
+use crate::rules::value;
 use crate::rules::value::Read;
 use std::fmt::Write as _;
+use std::path::Path;
+use std::path::PathBuf;
 
 /// A map whose keys were checked against its section.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +25,44 @@ pub(super) struct Fields<'n> {
     clean: bool,
 }
 
+/// A map, or `none` in its place.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Choice<'n> {
+    /// `none` is written.
+    None,
+    /// A map is written.
+    Map(Fields<'n>),
+    /// Something else, which was refused already.
+    Broken,
+}
+
 impl<'n> Fields<'n> {
+    /// Opens a map in whose place `none` may stand.
+    pub(super) fn choice(
+        section: Section,
+        node: &'n Node,
+        label: &str,
+        problems: &mut Problems,
+    ) -> Choice<'n> {
+        if matches!(&node.value, Value::Text(text, _) if text == "none") {
+            return Choice::None;
+        }
+        if let Value::Text(text, _) = &node.value {
+            let names = section.names().join(", ");
+            problems.error(
+                code::FORM,
+                node.at,
+                format!("`{label}` wants a map or `none`, not `{}`", short(text)),
+                format!("it takes: {names}"),
+            );
+            return Choice::Broken;
+        }
+        match Self::open(section, node, label, problems) {
+            Some(fields) => Choice::Map(fields),
+            None => Choice::Broken,
+        }
+    }
+
     /// Opens a map; `label` is what messages call the value.
     pub(super) fn open(
         section: Section,
@@ -68,6 +108,11 @@ impl<'n> Fields<'n> {
             Some(_) => return true,
             None => {
                 let names = section.names();
+                if let Some(hint) = never(section, &key.name) {
+                    let message = format!("unknown key `{name}` in {}", section.word());
+                    problems.error(code::UNKNOWN_KEY, key.at, message, hint);
+                    return false;
+                }
                 let mut hint = match nearest(&key.name, names.iter().copied()) {
                     Some(near) => format!("did you mean `{near}`? "),
                     None => match Section::ALL.iter().find(|s| names_hold(**s, &key.name)) {
@@ -151,6 +196,30 @@ impl<'n> Fields<'n> {
         scalar(self.get(name)?, name, problems, read)
     }
 
+    /// Reads a scalar into its place, if the key is there and right.
+    pub(super) fn set<T>(
+        &self,
+        name: &str,
+        problems: &mut Problems,
+        slot: &mut T,
+        read: impl FnOnce(&'n str) -> Read<T>,
+    ) {
+        if let Some(found) = self.read(name, problems, read) {
+            *slot = found;
+        }
+    }
+
+    /// Reads the path of a file; a relative one starts from `folder`.
+    pub(super) fn file(
+        &self,
+        name: &str,
+        folder: &Path,
+        problems: &mut Problems,
+    ) -> Option<PathBuf> {
+        self.read(name, problems, value::file)
+            .map(|path| folder.join(path))
+    }
+
     /// Reads a scalar that must be there, with its place.
     pub(super) fn read_must<T>(
         &self,
@@ -160,6 +229,20 @@ impl<'n> Fields<'n> {
     ) -> Option<(T, At)> {
         let node = self.must(name, problems)?;
         Some((scalar(node, name, problems, read)?, node.at))
+    }
+}
+
+/// Returns what to do instead of what other proxies have and this one never will.
+fn never(section: Section, name: &str) -> Option<&'static str> {
+    let name = name.to_ascii_lowercase();
+    match section {
+        Section::BackendTls if name.contains("verif") || name.contains("insecure") => {
+            Some("verification cannot be switched off; name who signed the certificate in `ca`")
+        }
+        Section::Rewrite if name == "from" => {
+            Some("it moves the prefix that the slice's matches share; rewrite takes: prefix")
+        }
+        _ => None,
     }
 }
 

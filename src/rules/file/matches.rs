@@ -350,7 +350,8 @@ fn path(text: &str) -> Read<Shape> {
     Ok(Shape::Whole(shape))
 }
 
-fn prefix(text: &str) -> Read<Shape> {
+/// Reads the first segments of a path.
+pub(super) fn prefix(text: &str) -> Read<Shape> {
     let wrong = |hint: &str| {
         Err((
             code::PATH,

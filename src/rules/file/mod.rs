@@ -1,17 +1,22 @@
 //! Reads the tree of nodes into the file as written. Pure.
 //!
 //! Each function reads what it can, pushes a problem for what it cannot, and goes on, so that one
-//! pass names every mistake. What a key may be called and look like stands in `rules/keys.rs`.
+//! pass names every mistake. What a key may be called and look like stands in `rules/rows.rs`.
 
 mod fields;
 mod startup;
+mod listen;
+mod identity;
 mod backend;
+mod upstream;
 mod tenant;
 mod matches;
+mod edits;
 mod slice;
 
 pub(super) use backend::BackendDecl;
 pub(super) use backend::endpoint;
+pub(super) use edits::FallbackDecl;
 pub(super) use slice::CompareDecl;
 pub(super) use slice::Defaults;
 pub(super) use slice::RampDecl;
@@ -19,6 +24,7 @@ pub(super) use slice::ShadowDecl;
 pub(super) use slice::SliceDecl;
 
 use crate::rules::file::fields::Fields;
+use crate::rules::identity::Identity;
 use crate::rules::keys::Section;
 use crate::rules::parse::Node;
 use crate::rules::parse::short;
@@ -38,6 +44,7 @@ pub(super) struct File {
     pub(super) lines: StartupLines,
     /// Legacy first.
     pub(super) backends: Vec<BackendDecl>,
+    pub(super) identity: Identity,
     pub(super) tenants: Tenants,
     pub(super) tenant_given: bool,
     pub(super) defaults: Defaults,
@@ -56,7 +63,8 @@ pub(super) fn read(root: &Node, folder: &Path, problems: &mut Problems) -> Optio
         )),
     });
     let (startup, lines) = startup::read(&top, folder, problems);
-    let backends = backend::read(&top, problems);
+    let identity = identity::read(&top, problems);
+    let backends = backend::read(&top, folder, problems);
     let mut tenants = tenant::read(&top, problems);
     let defaults = slice::read_defaults(&top, &mut tenants, problems);
     let slices = slice::read(&top, &mut tenants, problems);
@@ -65,6 +73,7 @@ pub(super) fn read(root: &Node, folder: &Path, problems: &mut Problems) -> Optio
         startup,
         lines,
         backends,
+        identity,
         tenant_given: tenants.given,
         tenants: tenants.finish(problems),
         defaults,

@@ -1,11 +1,14 @@
-//! Reads `slices` and what `defaults` gives them: `ramp`, `shadow`, `compare`. Pure.
+//! Reads `slices` and what `defaults` gives them. Pure.
 
 use crate::compare::IgnorePath;
 use crate::model::Share;
 use crate::model::Stage;
 use crate::rules::condition::Condition;
 use crate::rules::condition::Names;
+use crate::rules::edits::FieldEdits;
 use crate::rules::file::backend::header_name;
+use crate::rules::file::edits;
+use crate::rules::file::edits::FallbackDecl;
 use crate::rules::file::fields::Fields;
 use crate::rules::file::fields::each;
 use crate::rules::file::fields::members;
@@ -13,7 +16,7 @@ use crate::rules::file::fields::text;
 use crate::rules::file::matches;
 use crate::rules::file::tenant::TenantDecl;
 use crate::rules::keys::Section;
-use crate::rules::keys::nearest;
+use crate::rules::near::nearest;
 use crate::rules::parse::Node;
 use crate::rules::parse::Value;
 use crate::rules::parse::short;
@@ -39,6 +42,12 @@ pub(in crate::rules) struct SliceDecl {
     pub(in crate::rules) ramp: Option<RampDecl>,
     pub(in crate::rules) shadow: ShadowDecl,
     pub(in crate::rules) compare: CompareDecl,
+    /// With the place of its key.
+    pub(in crate::rules) fallback: Option<(FallbackDecl, At)>,
+    /// The prefix that the candidate sees, with the place of the key.
+    pub(in crate::rules) rewrite: Option<(String, At)>,
+    /// Of requests, and of answers.
+    pub(in crate::rules) edits: (FieldEdits, FieldEdits),
     pub(in crate::rules) owner: Option<String>,
 }
 
@@ -66,6 +75,7 @@ pub(in crate::rules) struct ShadowDecl {
     pub(in crate::rules) max_inflight: Option<u32>,
     pub(in crate::rules) except: Vec<Condition>,
     pub(in crate::rules) allow: Vec<Condition>,
+    pub(in crate::rules) headers: Option<FieldEdits>,
 }
 
 /// `compare` as written.
@@ -81,6 +91,7 @@ pub(in crate::rules) struct CompareDecl {
 pub(in crate::rules) struct Defaults {
     pub(in crate::rules) shadow: ShadowDecl,
     pub(in crate::rules) compare: CompareDecl,
+    pub(in crate::rules) fallback: Option<FallbackDecl>,
 }
 
 pub(super) fn read_defaults(
@@ -95,6 +106,7 @@ pub(super) fn read_defaults(
     if let Some(fields) = fields {
         defaults.shadow = read_shadow(&fields, tenants, problems);
         defaults.compare = read_compare(&fields, problems);
+        defaults.fallback = edits::read_fallback(&fields, problems).map(|(f, _)| f);
     }
     defaults
 }
@@ -155,6 +167,9 @@ fn read_slice(item: &Node, tenants: &mut TenantDecl, problems: &mut Problems) ->
         ramp,
         shadow: read_shadow(&fields, tenants, problems),
         compare: read_compare(&fields, problems),
+        fallback: edits::read_fallback(&fields, problems),
+        rewrite: edits::read_rewrite(&fields, problems),
+        edits: edits::read_headers(&fields, problems),
         owner: fields.read("owner", problems, |t| Ok(t.to_owned())),
     })
 }
@@ -264,6 +279,9 @@ fn read_shadow(
     };
     shadow.except = list("except", problems);
     shadow.allow = list("allow", problems);
+    shadow.headers = fields
+        .get("headers")
+        .map(|n| edits::read_edits(n, "headers", problems));
     shadow
 }
 

@@ -1,18 +1,16 @@
-//! Reads what is fixed at start: `listen`, `admin`, `store`, `threads`, `drain`, `limits`. Pure.
+//! Reads what is fixed at start: `admin`, `store`, `threads`, `drain`, and with `listen.rs` `listen` and `limits`. Pure.
 
 use crate::rules::file::fields::Fields;
 use crate::rules::file::fields::each;
 use crate::rules::file::fields::members;
-use crate::rules::file::fields::scalar;
+use crate::rules::file::listen;
 use crate::rules::keys::Section;
-use crate::rules::keys::nearest;
+use crate::rules::near::nearest;
 use crate::rules::parse::Node;
-use crate::rules::parse::Value;
 use crate::rules::parse::short;
 use crate::rules::problem::At;
 use crate::rules::problem::Problems;
 use crate::rules::problem::code;
-use crate::rules::startup::Listen;
 use crate::rules::startup::Startup;
 use crate::rules::startup::StartupLines;
 use crate::rules::startup::StoreUrl;
@@ -22,7 +20,6 @@ use crate::rules::value;
 use crate::rules::value::Read;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::path::PathBuf;
 
 pub(super) fn read(
     top: &Fields<'_>,
@@ -40,9 +37,11 @@ pub(super) fn read(
         admin: top.key_at("admin").unwrap_or(start),
         store: top.key_at("store").unwrap_or(start),
         threads: top.key_at("threads").unwrap_or(start),
+        drain: top.key_at("drain").unwrap_or(start),
+        limits: top.key_at("limits").unwrap_or(start),
     };
     if let Some(node) = top.get("listen") {
-        let listen = read_listen(node, problems);
+        let listen = listen::read(node, folder, problems);
         if !listen.is_empty() {
             startup.listen = listen;
         }
@@ -59,32 +58,14 @@ pub(super) fn read(
         .get("drain")
         .and_then(|n| Fields::open(Section::Drain, n, "drain", problems))
     {
-        if let Some(delay) = drain.read("delay", problems, value::duration) {
-            startup.drain.delay = delay;
-        }
-        if let Some(timeout) = drain.read("timeout", problems, value::duration) {
-            startup.drain.timeout = timeout;
+        for (name, slot) in [
+            ("delay", &mut startup.drain.delay),
+            ("timeout", &mut startup.drain.timeout),
+        ] {
+            drain.set(name, problems, slot, value::duration);
         }
     }
-    if let Some(limits) = top
-        .get("limits")
-        .and_then(|n| Fields::open(Section::Limits, n, "limits", problems))
-    {
-        let connections = limits.read("connections", problems, |t| value::count(t, 1, 1_000_000));
-        if let Some(n) = connections.and_then(|n| usize::try_from(n).ok()) {
-            startup.limits.connections = n;
-        }
-        let none_or_size = |t: &str| {
-            if t == "none" {
-                Ok(None)
-            } else {
-                value::size(t).map(Some)
-            }
-        };
-        startup.limits.request_body = limits
-            .read("request_body", problems, none_or_size)
-            .flatten();
-    }
+    startup.limits = listen::read_limits(top, problems);
     (startup, lines)
 }
 
@@ -115,55 +96,6 @@ fn store(text: &str) -> Read<StoreUrl> {
             "write `sqlite:supplant.db`".to_owned(),
         )),
     }
-}
-
-fn read_listen(node: &Node, problems: &mut Problems) -> Vec<Listen> {
-    let mut found: Vec<Listen> = Vec::new();
-    for item in members(node) {
-        let Some((listen, at)) = read_listener(item, problems) else {
-            continue;
-        };
-        if listen.address.port() != 0 && found.iter().any(|l| l.address == listen.address) {
-            problems.error(
-                code::ADDRESS,
-                at,
-                format!("`{}` is listened on twice", listen.address),
-                "remove one of the two",
-            );
-        }
-        found.push(listen);
-    }
-    if found.is_empty() && matches!(&node.value, Value::List(items) if items.is_empty()) {
-        problems.error(
-            code::MISSING,
-            node.at,
-            "`listen` has no address",
-            "give one, such as `127.0.0.1:8080`",
-        );
-    }
-    found
-}
-
-fn read_listener(item: &Node, problems: &mut Problems) -> Option<(Listen, At)> {
-    if !matches!(item.value, Value::Map(_)) {
-        let address = scalar(item, "listen", problems, address)?;
-        return Some((Listen::at(address), item.at));
-    }
-    let fields = Fields::open(Section::Listen, item, "listen", problems)?;
-    let timeouts = fields
-        .get("timeouts")
-        .and_then(|n| Fields::open(Section::ListenTimeouts, n, "timeouts", problems));
-    let body = timeouts.and_then(|t| t.read("body", problems, value::duration));
-    let idle = timeouts.and_then(|t| t.read("idle", problems, value::duration));
-    let (address, at) = fields.read_must("address", problems, address)?;
-    let default = Listen::at(address);
-    let listen = Listen {
-        address,
-        body: body.unwrap_or(default.body),
-        idle: idle.unwrap_or(default.idle),
-        ..default
-    };
-    Some((listen, at))
 }
 
 fn read_admin(node: &Node, folder: &Path, startup: &mut Startup, problems: &mut Problems) {
@@ -228,7 +160,7 @@ fn read_token(item: &Node, folder: &Path, problems: &mut Problems) -> Option<(To
     let fields = Fields::open(Section::Token, item, "tokens", problems)?;
     let name = fields.read_must("name", problems, value::name);
     let role = fields.read_must("role", problems, role);
-    let file = fields.read_must("file", problems, |t| Ok(PathBuf::from(t)));
+    let file = fields.read_must("file", problems, value::file);
     let ((name, at), (role, _), (file, _)) = (name?, role?, file?);
     let token = TokenConf {
         name: name.to_owned(),
@@ -255,7 +187,7 @@ fn role(text: &str) -> Read<TokenRole> {
 }
 
 /// Reads `IP:PORT`.
-fn address(text: &str) -> Read<SocketAddr> {
+pub(super) fn address(text: &str) -> Read<SocketAddr> {
     text.parse().map_err(|_| {
         let port = text.rsplit(':').next().filter(|p| p.parse::<u16>().is_ok());
         let hint = match port {

@@ -145,18 +145,32 @@ fn forms_that_were_not_meant_are_told() {
 }
 
 #[test]
+fn listeners_and_limits_that_cannot_be_are_refused() {
+    check_problems(include_str!("../../../tests/cases/problems/listen.yaml"));
+}
+
+#[test]
+fn backends_that_cannot_be_are_refused() {
+    check_problems(include_str!("../../../tests/cases/problems/upstream.yaml"));
+}
+
+#[test]
+fn edits_rewrites_and_fallbacks_that_cannot_be_are_refused() {
+    check_problems(include_str!("../../../tests/cases/problems/edits.yaml"));
+}
+
+#[test]
 fn no_hint_proposes_what_is_not_supported() {
     let later = [
         "steps",
         "advance",
         "attempt",
-        "fallback",
-        "rewrite",
         "guards",
         "side_effects",
         "jwt",
-        "trusted_proxies",
-        "https",
+        "overrides",
+        "path_regex",
+        "expires",
     ];
     for text in [
         include_str!("../../../tests/cases/problems/ten.yaml"),
@@ -164,6 +178,9 @@ fn no_hint_proposes_what_is_not_supported() {
         include_str!("../../../tests/cases/problems/names.yaml"),
         include_str!("../../../tests/cases/problems/reach.yaml"),
         include_str!("../../../tests/cases/problems/forms.yaml"),
+        include_str!("../../../tests/cases/problems/listen.yaml"),
+        include_str!("../../../tests/cases/problems/upstream.yaml"),
+        include_str!("../../../tests/cases/problems/edits.yaml"),
     ] {
         for problem in load("routes.yaml", text).map_or_else(|p| p, |l| l.warnings) {
             for word in later {
@@ -283,4 +300,5 @@ fn without_a_file_everything_goes_to_legacy() {
 }
 
 mod held;
+mod plane;
 mod properties;

@@ -18,6 +18,8 @@ pub(super) enum Refusal {
     Connect,
     /// The body is over the limit.
     Body,
+    /// A name of a field has an underscore.
+    Underscore,
     /// The process ran into a panic.
     Panic,
 }
@@ -28,6 +30,7 @@ impl Refusal {
             Self::Path => "path",
             Self::Connect => "connect",
             Self::Body => "body",
+            Self::Underscore => "underscore",
             Self::Panic => "panic",
         }
     }
@@ -45,6 +48,10 @@ impl Refusal {
             Self::Body => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "content too large: the body is over the limit\n",
+            ),
+            Self::Underscore => (
+                StatusCode::BAD_REQUEST,
+                "bad request: a field's name has an underscore\n",
             ),
             Self::Panic => (StatusCode::INTERNAL_SERVER_ERROR, "internal error\n"),
         };
@@ -78,6 +85,18 @@ pub(super) fn failed(kind: ErrorKind) -> Response<Body> {
         ErrorKind::TooLarge => return Refusal::Body.response(),
     };
     text_response(status, text)
+}
+
+/// Returns what the last recipient of a request answers whose `Max-Forwards` is used up: a TRACE
+/// sees itself, and OPTIONS that it was understood (RFC 9110 sections 7.6.2, 9.3.7 and 9.3.8).
+pub(super) fn last_hop(reflection: Option<Vec<u8>>) -> Response<Body> {
+    let Some(text) = reflection else {
+        return Response::new(Body::text(Bytes::new()));
+    };
+    let mut response = Response::new(Body::text(Bytes::from(text)));
+    let message = HeaderValue::from_static("message/http");
+    response.headers_mut().insert(header::CONTENT_TYPE, message);
+    response
 }
 
 /// Says that the connection ends with this answer: what was not read of the request's body stands in

@@ -41,6 +41,9 @@ use crate::upstream::Progress;
 use crate::upstream::Sent;
 use crate::upstream::head;
 use crate::upstream::head::Client;
+use crate::upstream::head::Noticed;
+use crate::upstream::head::Origin;
+use crate::upstream::head::Passage;
 use http::HeaderMap;
 use http::Method;
 use http::Request;
@@ -107,6 +110,16 @@ impl Proxy {
         let unread = !body.is_end_stream();
         if parts.method == Method::CONNECT {
             return self.refuse(table.lane(None), Refusal::Connect, unread);
+        }
+        if head::hops_left(&parts) == Some(0) {
+            return self.last_hop(table.lane(None), &parts, unread);
+        }
+        if table
+            .lane(None)
+            .passage(Side::Legacy)
+            .refuses(&parts.headers)
+        {
+            return self.refuse(table.lane(None), Refusal::Underscore, unread);
         }
         let decision = match rules::decide(&table.snapshot, &head::view(&parts), chance, &mut ()) {
             Ok(decision) => decision,
@@ -208,6 +221,34 @@ impl Proxy {
         response
     }
 
+    /// Answers a request that may not be forwarded any further.
+    fn last_hop(&self, lane: &Lane, parts: &Parts, unread: bool) -> Response<Body> {
+        lane.tally().ended(REFUSED);
+        let name = "supplant_requests_refused_total";
+        self.thread.metrics.counter(name, &["max_forwards"]).inc();
+        let trace = parts.method == Method::TRACE;
+        let mut response = answer::last_hop(trace.then(|| head::reflection(parts)));
+        if unread {
+            answer::close(response.headers_mut());
+        }
+        response
+    }
+
+    /// Counts what was noticed in the head of a request.
+    fn notice(&self, noticed: Noticed) {
+        let metrics = &self.thread.metrics;
+        let name = "supplant_request_fields_dropped_total";
+        for (reason, count) in noticed.dropped() {
+            if count > 0 {
+                metrics.counter(name, &[reason]).inc_by(count.into());
+            }
+        }
+        if noticed.looped {
+            let name = "supplant_requests_looped_total";
+            metrics.counter(name, &[]).inc();
+        }
+    }
+
     async fn forward(
         &self,
         ending: &mut Ending,
@@ -231,10 +272,12 @@ impl Proxy {
         let mut body = Some(body);
         let progress = has_body.then(|| Progress::new(ending.arrived));
         ending.upload.clone_from(&progress);
+        let passage = ending.lane.passage(ending.side);
+        let mut noticed = Noticed::default();
         let mut make = || {
             let body = body.take().filter(|_| has_body);
             let upload = body.zip(progress.clone());
-            self.outgoing(&parts, upload, request_tee.clone())
+            self.outgoing((&parts, passage, &mut noticed), upload, request_tee.clone())
         };
         let plan = Plan {
             repeatable: !has_body && is_safe(&parts.method),
@@ -243,6 +286,10 @@ impl Proxy {
             now: ending.arrived,
         };
         let sent = self.thread.pool.send(&backend, plan, &mut make).await;
+        if !noticed.is_empty() {
+            self.notice(noticed);
+        }
+        let origin = passage.origin(&parts, &self.client);
         let sent = sent.map_err(|error| {
             tracing::debug!(side = %ending.side, error = %Chain(&error), "no answer");
             error.kind
@@ -262,6 +309,7 @@ impl Proxy {
         }
         Ok(Answered {
             sent,
+            origin,
             upgrade,
             idle: timeouts.idle,
         })
@@ -269,12 +317,12 @@ impl Proxy {
 
     fn outgoing(
         &self,
-        parts: &Parts,
+        (parts, passage, noticed): (&Parts, &Passage, &mut Noticed),
         upload: Option<(Incoming, Progress)>,
         tee: Option<Rc<RefCell<Tee>>>,
     ) -> Request<Outgoing> {
         let Some((inner, progress)) = upload else {
-            return head::request(parts, &self.client, Role::Served, Outgoing::Empty);
+            return passage.request(parts, &self.client, Role::Served, noticed, Outgoing::Empty);
         };
         let expects = parts
             .headers
@@ -295,7 +343,7 @@ impl Proxy {
             tee,
         };
         let body = Outgoing::Streamed(Box::pin(upload));
-        let mut request = head::request(parts, &self.client, Role::Served, body);
+        let mut request = passage.request(parts, &self.client, Role::Served, noticed, body);
         if let Some(accept) = accept {
             let accept = std::sync::Mutex::new(Some(accept));
             hyper::ext::on_informational(&mut request, move |informed| {
@@ -317,6 +365,7 @@ impl Proxy {
     fn relay(mut ending: Ending, answered: Answered) -> Response<Body> {
         let Answered {
             sent,
+            origin,
             upgrade,
             idle,
         } = answered;
@@ -325,6 +374,14 @@ impl Proxy {
         let status = response.status();
         let switching = status == StatusCode::SWITCHING_PROTOCOLS;
         let lease = (!switching).then_some(sent.lease);
+        let passage = ending.lane.passage(ending.side);
+        let fields = std::mem::take(response.headers_mut());
+        *response.headers_mut() = if switching {
+            passage.switching(fields, origin.as_ref())
+        } else {
+            passage.answer(fields, origin.as_ref())
+        };
+        ending.lane.observe_cookies(ending.side, response.headers());
         ending.head(status.as_u16(), times, response.headers(), lease);
         if switching {
             let Some(client) = upgrade else {
@@ -338,12 +395,10 @@ impl Proxy {
                 tunnel(client, side, idle).await;
                 ending.completed();
             });
-            let (mut parts, _) = response.into_parts();
-            parts.headers = head::switching_fields(parts.headers);
+            let (parts, _) = response.into_parts();
             return Response::from_parts(parts, Body::empty());
         }
         let (mut parts, body) = response.into_parts();
-        parts.headers = head::response_fields(parts.headers);
         parts.version = http::Version::HTTP_11;
         if ending.unread() {
             answer::close(&mut parts.headers);
@@ -368,7 +423,9 @@ impl Proxy {
             at: clock::now(),
             id,
             trace,
-            client: self.client.address(),
+            client: lane
+                .passage(decision.primary)
+                .address(&parts.headers, &self.client),
             method: parts.method.clone(),
             host: head::host(parts).map(bounded),
             path: bounded(parts.uri.path()),
@@ -393,6 +450,8 @@ impl Proxy {
 /// An answer that is on its way.
 struct Answered {
     sent: Sent,
+    /// How the client reached it, where references in the answer are moved back.
+    origin: Option<Origin>,
     upgrade: Option<OnUpgrade>,
     idle: Duration,
 }

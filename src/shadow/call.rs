@@ -14,7 +14,8 @@ use crate::upstream::Outgoing;
 use crate::upstream::Plan;
 use crate::upstream::Pool;
 use crate::upstream::Sent;
-use crate::upstream::head;
+use crate::upstream::head::Noticed;
+use crate::upstream::head::Passage;
 use http::Method;
 use http_body::Body;
 use std::pin::Pin;
@@ -72,6 +73,7 @@ pub(super) async fn call(
     let response = backend.config().timeouts.response;
     let patience = slice.shadow.timeout.max(job.took * 2).min(response);
     let asked = &job.asked;
+    let passage = job.lane.passage(side);
     let now = Instant::now();
     let plan = Plan {
         repeatable: asked.body.is_empty(),
@@ -83,7 +85,7 @@ pub(super) async fn call(
     let deadline = now + connect + patience;
     let whole = async {
         let sent = pool
-            .send(backend, plan, &mut || copy_of(asked, role))
+            .send(backend, plan, &mut || copy_of(asked, passage, role))
             .await
             .map_err(|error| match error.kind {
                 ErrorKind::Local => Failed::Local,
@@ -94,9 +96,8 @@ pub(super) async fn call(
         let first_byte = sent.head_at.duration_since(sent.sent_at);
         job.lane.observe_head(side, role, status, first_byte);
         let deadline = sent.sent_at + patience;
-        match tokio::time::timeout_at(deadline, capture(sent, &asked.parts.method, keep, memory))
-            .await
-        {
+        let captured = capture(sent, &asked.parts.method, keep, memory);
+        match tokio::time::timeout_at(deadline, captured).await {
             Ok(done) => done,
             Err(_) => Err(timed_out(deadline)),
         }
@@ -105,8 +106,12 @@ pub(super) async fn call(
         Ok(done) => done,
         Err(_) => Err(timed_out(deadline)),
     };
+    let done = done.map(|called| as_clients_see(called, asked, passage));
     match &done {
-        Ok(called) => job.lane.observe_end(side, role, called.took),
+        Ok(called) => {
+            job.lane.observe_end(side, role, called.took);
+            job.lane.observe_cookies(side, &called.answer.headers);
+        }
         Err(failed) => job.lane.observe_error(side, role, failed.as_str()),
     }
     done
@@ -131,9 +136,19 @@ impl Failed {
     }
 }
 
-fn copy_of(asked: &Asked, role: Role) -> http::Request<Outgoing> {
+fn copy_of(asked: &Asked, passage: &Passage, role: Role) -> http::Request<Outgoing> {
     let body = Outgoing::whole(asked.body.clone());
-    head::request(&asked.parts, &asked.client, role, body)
+    // What there was to notice was noticed on the way to the side that served.
+    let noticed = &mut Noticed::default();
+    passage.request(&asked.parts, &asked.client, role, noticed, body)
+}
+
+/// An answer is compared as a client would have got it, with its references moved back.
+fn as_clients_see(mut called: Called, asked: &Asked, passage: &Passage) -> Called {
+    let origin = passage.origin(&asked.parts, &asked.client);
+    let headers = std::mem::take(&mut called.answer.headers);
+    called.answer.headers = passage.answer(headers, origin.as_ref());
+    called
 }
 
 async fn capture(

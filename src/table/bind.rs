@@ -227,6 +227,7 @@ pub fn bind(snapshot: Snapshot, previous: Option<&Table>, metrics: &Metrics) -> 
         .collect();
     let now = Instant::now();
     let legacy = &backends[0];
+    let identity = Arc::new(snapshot.identity().clone());
     let mut lanes = Vec::with_capacity(snapshot.slices().len() + 1);
     for (i, slice) in snapshot.slices().iter().enumerate() {
         let ix = SliceIx(u32::try_from(i).unwrap_or(u32::MAX));
@@ -237,6 +238,7 @@ pub fn bind(snapshot: Snapshot, previous: Option<&Table>, metrics: &Metrics) -> 
                 Arc::clone(legacy),
                 backends.get(slice.backend.get()).map(Arc::clone),
             ),
+            &identity,
             shared.state(&slice.id, i < LABELLED, now),
             Arc::clone(&shared),
         )));
@@ -246,6 +248,7 @@ pub fn bind(snapshot: Snapshot, previous: Option<&Table>, metrics: &Metrics) -> 
         unmatched.clone(),
         None,
         (Arc::clone(legacy), None),
+        &identity,
         shared.state(&unmatched, true, now),
         Arc::clone(&shared),
     )));

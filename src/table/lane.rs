@@ -2,6 +2,7 @@
 
 use super::bind::Shared;
 use super::budget::Gate;
+use super::cookies::Cookies;
 use super::notes::Notes;
 use super::tally::Tally;
 use crate::evidence::Known;
@@ -14,7 +15,10 @@ use crate::rules;
 use crate::rules::Snapshot;
 use crate::telemetry::Metrics;
 use crate::upstream::Backend;
+use crate::upstream::head::Passage;
 use arc_swap::ArcSwap;
+use http::HeaderMap;
+use http::header;
 use prometheus::Histogram;
 use prometheus::IntCounter;
 use prometheus::core::Metric;
@@ -72,6 +76,7 @@ pub(super) struct State {
     tally: Arc<Tally>,
     known: ArcSwap<Known>,
     notes: Notes,
+    cookies: Cookies,
     copies: Gate,
     controls: Gate,
     inflight: AtomicU32,
@@ -90,6 +95,7 @@ impl State {
             tally: Arc::default(),
             known: ArcSwap::default(),
             notes: Notes::default(),
+            cookies: Cookies::default(),
             copies: Gate::new(now),
             controls: Gate::new(now),
             inflight: AtomicU32::new(0),
@@ -117,6 +123,7 @@ pub struct Lane {
     place: Option<(Snapshot, SliceIx)>,
     legacy: Arc<Backend>,
     candidate: Option<Arc<Backend>>,
+    passages: [Passage; SIDES.len()],
     state: Arc<State>,
     shared: Arc<Shared>,
 }
@@ -126,10 +133,18 @@ impl Lane {
         id: SliceId,
         place: Option<(Snapshot, SliceIx)>,
         backends: (Arc<Backend>, Option<Arc<Backend>>),
+        identity: &Arc<rules::Identity>,
         state: Arc<State>,
         shared: Arc<Shared>,
     ) -> Self {
+        let slice = place.as_ref().and_then(|(rules, ix)| rules.slice(*ix));
+        let passage =
+            |backend: &Backend, side| Passage::new(identity, slice, backend.config(), side);
+        let legacy = passage(&backends.0, Side::Legacy);
+        let candidate = backends.1.as_ref();
+        let candidate = candidate.map_or_else(|| legacy.clone(), |b| passage(b, Side::Candidate));
         Self {
+            passages: [legacy, candidate],
             id,
             place,
             legacy: backends.0,
@@ -162,6 +177,26 @@ impl Lane {
         match (side, &self.candidate) {
             (Side::Candidate, Some(candidate)) => candidate,
             _ => &self.legacy,
+        }
+    }
+
+    /// Returns what changes in heads on their way to a side and back.
+    pub fn passage(&self, side: Side) -> &Passage {
+        &self.passages[side as usize]
+    }
+
+    /// Notices which cookies a side sets, and counts those that both sides set.
+    pub fn observe_cookies(&self, side: Side, answer: &HeaderMap) {
+        if self.candidate.is_none() || !answer.contains_key(header::SET_COOKIE) {
+            return;
+        }
+        let shared = self.state.cookies.set(side, answer);
+        if shared > 0 {
+            let name = "supplant_cookies_shared_total";
+            self.state
+                .metrics
+                .counter(name, &[self.label()])
+                .inc_by(shared);
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod bind;
 mod budget;
+mod cookies;
 mod lane;
 mod notes;
 mod tally;

@@ -286,6 +286,24 @@ pub const ROWS: &[Row] = &[
         "Requests that this proxy refused by itself.",
     ),
     row(
+        "supplant_request_fields_dropped_total",
+        Counter,
+        &["reason"],
+        "Fields of requests that went no further: `lookalike` and `twin` (an application may take them for another field), `underscore`, `forwarded` (of a trusted peer, malformed or contradicting `X-Forwarded-For`).",
+    ),
+    row(
+        "supplant_requests_looped_total",
+        Counter,
+        &[],
+        "Requests whose `Via` says that they were here before.",
+    ),
+    row(
+        "supplant_cookies_shared_total",
+        Counter,
+        &["slice"],
+        "Cookies of one name and path that both sides of a slice set, each counted once.",
+    ),
+    row(
         "supplant_panics_total",
         Counter,
         &["place"],

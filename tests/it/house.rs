@@ -107,9 +107,9 @@ fn pure_modules_know_no_clock_no_chance_and_no_outside() {
     ];
     let mut found = Vec::new();
     for (file, text) in sources() {
-        if !["model", "compare", "evidence", "guard", "rules"].contains(&&*module_of(&file))
-            || is_test(&file)
-        {
+        let pure = ["model", "compare", "evidence", "guard", "rules"].contains(&&*module_of(&file))
+            || file.starts_with("upstream/head/");
+        if !pure || is_test(&file) {
             continue;
         }
         for (number, line) in code(&text).lines().enumerate() {

@@ -19,6 +19,7 @@
 mod cli;
 mod documents;
 mod faults;
+mod heads;
 mod house;
 mod mirror;
 mod noise;

@@ -271,7 +271,11 @@ impl Running {
     /// Returns where it serves, in words.
     pub fn status(&self) -> String {
         let data: Vec<_> = self.data.iter().map(SocketAddr::to_string).collect();
-        format!("serving on {}, admin side on {}", data.join(", "), self.admin)
+        format!(
+            "serving on {}, admin side on {}",
+            data.join(", "),
+            self.admin
+        )
     }
 
     /// Reads the rules again, whether they changed or not; returns when they are in force or refused.

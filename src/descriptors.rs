@@ -81,8 +81,12 @@ pub fn check(socket: &impl AsRawFd) -> io::Result<()> {
 /// Returns whether an error says that no descriptor, or no memory for a socket, is left.
 pub fn is_lack(error: &io::Error) -> bool {
     use rustix::io::Errno;
-    Errno::from_io_error(error)
-        .is_some_and(|e| matches!(e, Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
+    Errno::from_io_error(error).is_some_and(|e| {
+        matches!(
+            e,
+            Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM
+        )
+    })
 }
 
 #[cfg(test)]

@@ -48,7 +48,11 @@ impl Otlp {
     /// Reads the variables. Nothing is returned unless an endpoint is named; what cannot be read is
     /// told and left out, since traces are no reason not to serve.
     pub fn read(get: impl Fn(&str) -> Option<String>) -> (Option<Self>, Vec<String>) {
-        let get = |name: &str| get(name).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty());
+        let get = |name: &str| {
+            get(name)
+                .map(|v| v.trim().to_owned())
+                .filter(|v| !v.is_empty())
+        };
         let mut complaints = Vec::new();
         let off = get("OTEL_SDK_DISABLED").is_some_and(|v| v.eq_ignore_ascii_case("true"))
             || get("OTEL_TRACES_EXPORTER").is_some_and(|v| v == "none");
@@ -78,7 +82,9 @@ impl Otlp {
             None => default,
             Some((Ok(n), _)) => n,
             Some((Err(_), text)) => {
-                complaints.push(format!("{name} is `{text}`, not a number; {default} is used"));
+                complaints.push(format!(
+                    "{name} is `{text}`, not a number; {default} is used"
+                ));
                 default
             }
         };
@@ -138,10 +144,18 @@ fn sampler(name: Option<String>, share: Option<String>) -> (Sampler, Option<Stri
         ("traceidratio", Some(ratio)) => Root::Ratio(ratio),
         ("traceidratio", None) => {
             let text = "OTEL_TRACES_SAMPLER_ARG is not a share from 0 to 1; 1 is used";
-            return (Sampler { by_parent, root: Root::On }, Some(text.to_owned()));
+            return (
+                Sampler {
+                    by_parent,
+                    root: Root::On,
+                },
+                Some(text.to_owned()),
+            );
         }
         _ => {
-            let text = format!("OTEL_TRACES_SAMPLER `{name}` is not known; `parentbased_always_on` is used");
+            let text = format!(
+                "OTEL_TRACES_SAMPLER `{name}` is not known; `parentbased_always_on` is used"
+            );
             return (default, Some(text));
         }
     };
@@ -191,7 +205,10 @@ mod tests {
         let found = found.unwrap();
         assert_eq!(found.endpoint, "http://collector:4318/v1/traces");
         assert_eq!(found.resource, [("service.name".into(), "supplant".into())]);
-        assert_eq!((found.batch, found.queue, complaints.len()), (512, 2_048, 0));
+        assert_eq!(
+            (found.batch, found.queue, complaints.len()),
+            (512, 2_048, 0)
+        );
         for (name, value) in [
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
             ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "collector:4318"),
@@ -216,7 +233,10 @@ mod tests {
         assert_eq!(found.endpoint.path(), "/x");
         assert_eq!(found.headers, [("api-key".into(), "a b".into())]);
         let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
-        assert_eq!(found.resource, [pair("zone", "b"), pair("service.name", "shop")]);
+        assert_eq!(
+            found.resource,
+            [pair("zone", "b"), pair("service.name", "shop")]
+        );
         let wanted = Sampler {
             by_parent: true,
             root: Root::Ratio(0.25),

@@ -391,7 +391,8 @@ mod tests {
             })
         };
         let count = |share| {
-            let takes = |id: &u64| sample(share).takes(&record(id.wrapping_mul(0x1234_5678_9abc_def1)));
+            let takes =
+                |id: &u64| sample(share).takes(&record(id.wrapping_mul(0x1234_5678_9abc_def1)));
             (0..10_000).filter(takes).count()
         };
         assert_eq!((count(1.0), count(0.0)), (10_000, 0));

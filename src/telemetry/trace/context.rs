@@ -5,9 +5,9 @@ use http::HeaderName;
 use http::HeaderValue;
 
 /// The field that names a request's place in a trace.
-pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// What vendors add to it.
-pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+pub(super) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// A place in a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

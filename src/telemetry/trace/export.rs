@@ -248,11 +248,16 @@ impl Line<'_> {
         let mut request = http::Request::post(path)
             .header("host", host)
             .header("content-type", "application/x-protobuf")
-            .header("user-agent", concat!("supplant/", env!("CARGO_PKG_VERSION")));
+            .header(
+                "user-agent",
+                concat!("supplant/", env!("CARGO_PKG_VERSION")),
+            );
         for (name, value) in &otlp.headers {
             request = request.header(name, value);
         }
-        let request = request.body(Full::new(message)).map_err(|e| e.to_string())?;
+        let request = request
+            .body(Full::new(message))
+            .map_err(|e| e.to_string())?;
         let answer = connection.send_request(request).await;
         let answer = answer.map_err(|e| e.to_string())?;
         let status = answer.status().as_u16();

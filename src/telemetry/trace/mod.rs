@@ -235,7 +235,10 @@ mod tests {
         assert!(spans.sampled());
         spans.carry(&mut headers);
         let carried = Context::of(&headers).unwrap();
-        assert_eq!((carried.trace, carried.span), (spans.server.trace, spans.leg));
+        assert_eq!(
+            (carried.trace, carried.span),
+            (spans.server.trace, spans.leg)
+        );
         assert_eq!(headers[TRACESTATE], "a=1");
         let mut headers = sent('0');
         tracer.begin(&headers).carry(&mut headers);
@@ -261,7 +264,9 @@ mod tests {
         let sampled = (0..10_000).filter(|_| tracer.begin(&sent('1')).sampled());
         assert_eq!(sampled.count() % 10_000, 0, "one trace, one decision");
         let none = HeaderMap::new();
-        let sampled = (0..10_000).filter(|_| tracer.begin(&none).sampled()).count();
+        let sampled = (0..10_000)
+            .filter(|_| tracer.begin(&none).sampled())
+            .count();
         assert!((2_200..2_800).contains(&sampled), "{sampled}");
     }
 }

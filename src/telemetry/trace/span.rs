@@ -80,7 +80,14 @@ impl Request {
         let mut attributes = vec![
             KeyValue::text("http.request.method", record.method.as_str()),
             KeyValue::text("url.path", record.path.as_str()),
-            KeyValue::text("url.scheme", if record.tls.is_some() { "https" } else { "http" }),
+            KeyValue::text(
+                "url.scheme",
+                if record.tls.is_some() {
+                    "https"
+                } else {
+                    "http"
+                },
+            ),
             KeyValue::text("network.protocol.version", version(record.protocol)),
             KeyValue::text("supplant.id", record.id.to_string()),
             KeyValue::text("supplant.slice", record.slice.as_str()),
@@ -95,7 +102,10 @@ impl Request {
         };
         put("server.address", record.host.as_deref());
         put("url.query", record.query.as_deref());
-        put("client.address", record.client.map(|c| c.to_string()).as_deref());
+        put(
+            "client.address",
+            record.client.map(|c| c.to_string()).as_deref(),
+        );
         if record.aborted {
             attributes.push(KeyValue::bool("supplant.aborted", true));
         }
@@ -111,7 +121,12 @@ impl Request {
             attributes,
             links: Vec::new(),
             status: failed.then_some(ERROR),
-            flags: SAMPLED | if spans.parent.is_some() { REMOTE } else { LOCAL },
+            flags: SAMPLED
+                | if spans.parent.is_some() {
+                    REMOTE
+                } else {
+                    LOCAL
+                },
         }
     }
 
@@ -186,7 +201,12 @@ impl Copied {
             trace_id: trace(self.context),
             span_id: span(self.context.span),
             parent_span_id: Vec::new(),
-            name: format!("{} {} {}", self.method, self.role.as_str(), self.side.as_str()),
+            name: format!(
+                "{} {} {}",
+                self.method,
+                self.role.as_str(),
+                self.side.as_str()
+            ),
             kind: CLIENT,
             start_time_unix_nano: self.started,
             end_time_unix_nano: self.started.saturating_add(took),

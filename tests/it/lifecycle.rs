@@ -281,7 +281,7 @@ fn a_flood_of_clients_locks_nobody_out_of_the_admin_side() {
         slowest = slowest.max(start.elapsed());
     }
     let start = Instant::now();
-    assert_eq!(process.command(&["kill", "s"]), 0);
+    assert_eq!(process.command(&["kill", "s"]), (0, String::new()));
     let kill = start.elapsed();
     let asked = candidate.seen().len();
     assert_eq!(known.ask("GET", "/s", &[], b"").status, 200);
@@ -413,7 +413,7 @@ fn answers_of_its_own_say_who_made_them_and_nothing_of_the_inside() {
         .local_addr()
         .unwrap();
     let proxy = Proxy::start(&format!(
-        "legacy: {{ url: \"{}\", timeouts: {{ response: 200ms }} }}\nslices:\n  - {{ name: s, match: /gone, to: \"http://{gone}\", stage: cutover }}\n",
+        "legacy: {{ endpoints: [\"{}\"], timeouts: {{ response: 200ms }} }}\nslices:\n  - {{ name: s, match: /gone, to: \"http://{gone}\", stage: cutover }}\n",
         origin.url()
     ));
     let port = gone.port().to_string();

@@ -130,17 +130,17 @@ impl Process {
         found.unwrap_or(0.0)
     }
 
-    /// Runs a command against it; returns its exit code.
-    pub(crate) fn command(&self, args: &[&str]) -> i32 {
-        let status = Command::new(env!("CARGO_BIN_EXE_supplant"))
+    /// Runs a command against it; returns its exit code and what it complains of.
+    pub(crate) fn command(&self, args: &[&str]) -> (i32, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_supplant"))
             .args(args)
             .current_dir(self.folder.path())
-            .env("SUPPLANT_CONFIG", self.folder.path().join("routes.yaml"))
+            .env("SUPPLANT_ADMIN", self.admin.to_string())
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-        status.unwrap().code().unwrap_or(-1)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code().unwrap_or(-1), said)
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

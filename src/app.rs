@@ -10,9 +10,11 @@ use crate::admin::Token;
 use crate::clock;
 use crate::compare::RedactKey;
 use crate::control;
+use crate::control::Act;
 use crate::control::Control;
 use crate::control::Ends;
 use crate::control::Event;
+use crate::descriptors;
 use crate::proxy;
 use crate::proxy::Drained;
 use crate::rules;
@@ -28,10 +30,13 @@ use crate::shadow::Shadow;
 use crate::store;
 use crate::store::Library;
 use crate::store::Writer;
+use crate::systemd;
+use crate::systemd::Sockets;
 use crate::tasks::Tasks;
 use crate::telemetry::AccessLog;
 use crate::telemetry::Metrics;
 use crate::telemetry::process;
+use crate::telemetry::trace::Exporter;
 use anyhow::Context;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -42,6 +47,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::sync::oneshot;
 use tokio::sync::watch;
 
 /// Bytes of answers held for comparing, in all.
@@ -79,7 +85,8 @@ pub struct Running {
     plane: proxy::Plane,
     shadow: shadow::Plane,
     log: AccessLog,
-    log_thread: std::thread::JoinHandle<()>,
+    exporter: Option<Exporter>,
+    writers: Vec<std::thread::JoinHandle<()>>,
     events: mpsc::Sender<Event>,
     writer: Writer,
     tasks: Tasks,
@@ -95,12 +102,19 @@ struct Base {
     tasks: Tasks,
     writer: Writer,
     library: Library,
+    sockets: Sockets,
 }
 
 /// Starts everything on the runtime that calls, and the planes on threads of their own.
 pub async fn start(settings: Settings) -> anyhow::Result<Running> {
+    start_on(settings, Sockets::default()).await
+}
+
+/// Starts as [`start`] does, on sockets that the service manager opened where it did.
+pub async fn start_on(settings: Settings, sockets: Sockets) -> anyhow::Result<Running> {
     let (path, loaded) = load(&settings.source()).await?;
-    let startup = overridden(loaded.snapshot.startup().clone(), &settings);
+    let mut startup = overridden(loaded.snapshot.startup().clone(), &settings);
+    bound_by_descriptors(&mut startup.limits);
     let folder = settings.base();
     let tokens = read_tokens(&startup, &folder)?;
     if let Some(why) = admin::refuse_open(startup.admin.address.ip(), tokens.len()) {
@@ -125,6 +139,7 @@ pub async fn start(settings: Settings) -> anyhow::Result<Running> {
         metrics: metrics.clone(),
         tasks: tasks.clone(),
         settings,
+        sockets,
     };
     let control = Control::new(control::Parts {
         path,
@@ -144,7 +159,7 @@ pub async fn start(settings: Settings) -> anyhow::Result<Running> {
 }
 
 impl Base {
-    async fn start(self, mut control: Control) -> anyhow::Result<Running> {
+    async fn start(mut self, mut control: Control) -> anyhow::Result<Running> {
         let ends = control.ends();
         let threads = self.startup.threads.unwrap_or_else(cores);
         let key = secret_key(&self.home.join("supplant.key"))?;
@@ -159,19 +174,34 @@ impl Base {
         control.attach(shadow.clone(), deltas);
         let name = "supplant_access_log_dropped_total";
         let format = self.settings.access_log.unwrap_or(AccessFormat::Off);
-        let log = AccessLog::new(format, self.metrics.counter(name, &[]));
-        let plane = proxy::Plane::start(&proxy::PlaneParts {
-            listen: self.startup.listen.clone(),
+        let sample = self.settings.access_sample;
+        let log = AccessLog::new(format, sample, self.metrics.counter(name, &[]));
+        let otlp = self.settings.otlp.clone();
+        let exporter = otlp.map(|otlp| Exporter::new(otlp, &self.metrics));
+        let admin = self.sockets.take(self.startup.admin.address);
+        let listen = self.startup.listen.iter().cloned().map(|listen| {
+            let passed = self.sockets.take(listen.address);
+            (listen, passed)
+        });
+        let listen = listen.collect();
+        for left in self.sockets.left() {
+            tracing::warn!("a socket was passed that nobody asked for: {left}");
+        }
+        let plane = proxy::Plane::start(proxy::PlaneParts {
+            listen,
             threads,
             limits: self.startup.limits,
             tables: ends.tables.clone(),
             shadow: shadow.clone(),
             metrics: self.metrics.clone(),
             log: log.clone(),
+            exporter: exporter.clone(),
         })?;
         process::started(&self.metrics, clock::now());
         let gather = gatherer(&self.metrics, &ends, shadow, plane.open_connections());
-        let (admin, token) = self.start_admin(&ends, plane.addresses(), gather).await?;
+        let admin = self.start_admin(&ends, plane.addresses(), gather, admin);
+        let (admin, token) = admin.await?;
+        self.tasks.spawn(watched(self.tasks.stopping()));
         self.tasks.spawn(control.run());
         Ok(Running {
             data: plane.addresses().to_vec(),
@@ -180,8 +210,9 @@ impl Base {
             drain: self.startup.drain,
             plane,
             shadow: shadow_plane,
-            log_thread: write_log(&log)?,
+            writers: writers(&log, exporter.as_ref())?,
             log,
+            exporter,
             events: ends.events,
             writer: self.writer,
             tasks: self.tasks,
@@ -193,11 +224,17 @@ impl Base {
         ends: &Ends,
         data: &[SocketAddr],
         metrics: admin::Gather,
+        passed: Option<std::net::TcpListener>,
     ) -> anyhow::Result<(SocketAddr, String)> {
         let wanted = self.startup.admin.address;
-        let listener = TcpListener::bind(wanted)
-            .await
-            .with_context(|| format!("cannot listen on {wanted} for the admin side"))?;
+        let listener = match passed {
+            Some(passed) => passed
+                .set_nonblocking(true)
+                .and_then(|()| TcpListener::from_std(passed)),
+            None => TcpListener::bind(wanted).await,
+        };
+        let listener =
+            listener.with_context(|| format!("cannot listen on {wanted} for the admin side"))?;
         let address = listener.local_addr()?;
         let path = self.home.join("supplant.token");
         let token = admin::write_token(&path)
@@ -231,9 +268,27 @@ impl Running {
         format!("http://{}/#token={}", self.admin, self.token)
     }
 
-    /// Reads the rules again, whether they changed or not.
+    /// Returns where it serves, in words.
+    pub fn status(&self) -> String {
+        let data: Vec<_> = self.data.iter().map(SocketAddr::to_string).collect();
+        format!(
+            "serving on {}, admin side on {}",
+            data.join(", "),
+            self.admin
+        )
+    }
+
+    /// Reads the rules again, whether they changed or not; returns when they are in force or refused.
     pub async fn reload(&self) {
-        self.tell(Event::RulesChanged { forced: true }).await;
+        let (reply, done) = oneshot::channel();
+        let (act, actor) = (Act::Reload, "signal".to_owned());
+        self.tell(Event::Act { act, actor, reply }).await;
+        match done.await {
+            Ok(Ok(done)) => tracing::info!("{}", done.text),
+            // The problems are in the log already.
+            Ok(Err(why)) => tracing::warn!("{why}"),
+            Err(_) => tracing::error!("the control loop has ended"),
+        }
     }
 
     /// Drains at once; for tests.
@@ -259,10 +314,14 @@ impl Running {
         });
         let drained = planes.await.unwrap_or(Drained::Cut);
         self.log.stop();
-        let thread = self.log_thread;
-        let joined = tokio::task::spawn_blocking(move || thread.join());
-        if !matches!(joined.await, Ok(Ok(()))) {
-            tracing::error!("the writer of the access log panicked");
+        if let Some(exporter) = &self.exporter {
+            exporter.stop();
+        }
+        for writer in self.writers {
+            let joined = tokio::task::spawn_blocking(move || writer.join());
+            if !matches!(joined.await, Ok(Ok(()))) {
+                tracing::error!("the writer of the access log, or of spans, panicked");
+            }
         }
         // One more beat drains what the shadow threads counted last.
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -406,12 +465,47 @@ fn gatherer(
     })
 }
 
-fn write_log(log: &AccessLog) -> anyhow::Result<std::thread::JoinHandle<()>> {
+/// Starts the threads that write the access log and send spans.
+fn writers(
+    log: &AccessLog,
+    exporter: Option<&Exporter>,
+) -> anyhow::Result<Vec<std::thread::JoinHandle<()>>> {
     let log = log.clone();
     let named = std::thread::Builder::new().name("access-log".into());
-    named
-        .spawn(move || log.write_all(std::io::stdout()))
-        .context("cannot start the writer of the access log")
+    let mut threads = vec![
+        named
+            .spawn(move || log.write_all(std::io::stdout()))
+            .context("cannot start the writer of the access log")?,
+    ];
+    if let Some(exporter) = exporter.cloned() {
+        let named = std::thread::Builder::new().name("spans".into());
+        let thread = named.spawn(move || exporter.run());
+        threads.push(thread.context("cannot start the writer of spans")?);
+    }
+    Ok(threads)
+}
+
+/// Feeds the service manager's watchdog, if it has one, for as long as the control runtime turns.
+async fn watched(stopping: impl Future<Output = ()>) {
+    // Both may be cancelled: they hold nothing.
+    tokio::select! {
+        () = systemd::feed_watchdog() => {}
+        () = stopping => {}
+    }
+}
+
+/// Raises the limit of open descriptors, and bounds connections by it.
+fn bound_by_descriptors(limits: &mut rules::Limits) {
+    let allowance = descriptors::raise();
+    if limits.connections > allowance.clients {
+        let (wanted, limit) = (limits.connections, allowance.limit.unwrap_or(u64::MAX));
+        limits.connections = allowance.clients;
+        tracing::warn!(
+            "`limits.connections` is {wanted}, but {limit} descriptors may be open: {} connections \
+             are taken; raise the hard limit (`LimitNOFILE=` of systemd)",
+            allowance.clients
+        );
+    }
 }
 
 fn node_name() -> String {

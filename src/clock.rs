@@ -18,6 +18,13 @@ pub fn now() -> UnixMillis {
     UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
+/// Returns the wall-clock time in nanoseconds since 1970.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+pub fn unix_nanos() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    u64::try_from(since.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// Returns 64 random bits; cheap, seeded by the system once a thread, not for secrets.
 ///
 /// splitmix64 (Steele, Lea, Flood: *Fast Splittable Pseudorandom Number Generators*, 2014).

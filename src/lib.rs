@@ -16,6 +16,8 @@ pub mod rules; // what does routes.yaml mean for this request?
 pub mod clock; // the one place that reads time and chance
 pub mod tasks; // spawning, and draining at the end
 pub mod settings; // what is fixed for the life of the process
+pub mod descriptors; // how many files and sockets may be open, and for whom the last are
+pub mod systemd; // readiness, sockets handed over
 pub mod telemetry; // metric names and handles, logs
 pub mod upstream; // connections to the two applications
 pub mod store; // what outlives the process

@@ -4,13 +4,17 @@ use super::demo;
 use crate::app;
 use crate::app::Ended;
 use crate::settings::AccessFormat;
+use crate::settings::AccessSample;
+use crate::settings::Otlp;
 use crate::settings::Settings;
+use crate::systemd;
 use crate::telemetry::process_log;
 use anyhow::Context;
 use std::io::IsTerminal;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 
@@ -48,6 +52,13 @@ pub(super) struct Args {
     /// How each request is logged on standard output; default text on a terminal, JSON elsewhere.
     #[arg(long, value_name = "FORMAT", value_enum)]
     access_log: Option<AccessLog>,
+    /// The share of lines that is written, such as `10%`; errors, requests that clients left, and slow
+    /// ones always are.
+    #[arg(long, value_name = "SHARE", value_parser = share, default_value = "100%")]
+    access_log_sample: f64,
+    /// From how long on a request is slow, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 1_000)]
+    access_log_slow: u64,
     /// The level of the process log on standard error, such as `info` or `supplant::control=debug`.
     #[arg(long, value_name = "FILTER", env = "SUPPLANT_LOG")]
     log: Option<String>,
@@ -82,10 +93,38 @@ impl Args {
             store: self.store,
             threads: self.threads,
             access_log: Some(format),
+            access_sample: AccessSample {
+                share: self.access_log_sample,
+                slow: Duration::from_millis(self.access_log_slow),
+            },
+            otlp: otlp(),
             node: self.node,
             forget_positions: self.forget_positions,
         }
     }
+}
+
+/// Reads a share such as `10%`.
+fn share(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').and_then(|n| n.parse::<f64>().ok());
+    number
+        .map(|n| n / 100.0)
+        .filter(|share| (0.0..=1.0).contains(share))
+        .ok_or_else(|| "write a share from `0%` to `100%`".to_owned())
+}
+
+#[expect(clippy::disallowed_methods, reason = "read here, once, at start")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Reads where spans go; what cannot be read is told.
+fn otlp() -> Option<Otlp> {
+    let (otlp, complaints) = Otlp::read(variable);
+    for complaint in complaints {
+        tracing::warn!("{complaint}");
+    }
+    otlp
 }
 
 fn by_output(terminal: bool) -> AccessFormat {
@@ -99,8 +138,11 @@ fn by_output(terminal: bool) -> AccessFormat {
 /// Serves until a signal ends it.
 pub(super) fn run(args: Args) -> anyhow::Result<u8> {
     process_log::start(args.log.as_deref());
-    let settings = args.settings();
-    serve(settings, |running| {
+    // Before there are threads, which is when variables may be taken away.
+    let names = variable("LISTEN_FDNAMES");
+    let sockets = systemd::Sockets::from_environment(names.as_deref())
+        .context("a socket that was passed cannot be used")?;
+    serve(args.settings(), sockets, |running| {
         for address in &running.data {
             tracing::info!("serving on http://{address}");
         }
@@ -123,7 +165,7 @@ pub(super) fn demo(args: &demo::Args) -> anyhow::Result<u8> {
         access_log: Some(AccessFormat::Off),
         ..Settings::default()
     };
-    serve(settings, |running| {
+    serve(settings, systemd::Sockets::default(), |running| {
         let text = demo.welcome(&running.dashboard());
         demo.start()?;
         let mut out = std::io::stdout().lock();
@@ -135,6 +177,7 @@ pub(super) fn demo(args: &demo::Args) -> anyhow::Result<u8> {
 
 fn serve(
     settings: Settings,
+    sockets: systemd::Sockets,
     started: impl FnOnce(&app::Running) -> anyhow::Result<()>,
 ) -> anyhow::Result<u8> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -146,19 +189,26 @@ fn serve(
         let mut hang_up = signal(SignalKind::hangup())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let running = match app::start(settings).await {
+        let running = match app::start_on(settings, sockets).await {
             Ok(running) => running,
             Err(error) => return refused(&error),
         };
         started(&running)?;
+        let status = running.status();
+        systemd::ready(&status);
         loop {
             // Each branch may be cancelled: a signal that was not taken stays pending.
             tokio::select! {
-                _ = hang_up.recv() => running.reload().await,
+                _ = hang_up.recv() => {
+                    systemd::reloading();
+                    running.reload().await;
+                    systemd::ready(&status);
+                }
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
             }
         }
+        systemd::stopping("finishing what was begun");
         let (force, forced) = tokio::sync::watch::channel(false);
         let again = async {
             tokio::select! {

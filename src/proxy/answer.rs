@@ -4,10 +4,14 @@ use super::body::Body;
 use crate::upstream::ErrorKind;
 use bytes::Bytes;
 use http::HeaderMap;
+use http::HeaderName;
 use http::HeaderValue;
 use http::Response;
 use http::StatusCode;
 use http::header;
+
+/// Who made an answer that is not the application's, and why (RFC 9209).
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 /// Why this proxy refused a request by itself; also the label `reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +24,8 @@ pub(super) enum Refusal {
     Body,
     /// A name of a field has an underscore.
     Underscore,
+    /// More requests are under way than the limit allows.
+    Busy,
     /// The process ran into a panic.
     Panic,
 }
@@ -31,60 +37,106 @@ impl Refusal {
             Self::Connect => "connect",
             Self::Body => "body",
             Self::Underscore => "underscore",
+            Self::Busy => "inflight",
             Self::Panic => "panic",
         }
     }
 
     pub(super) fn response(self) -> Response<Body> {
-        let (status, text) = match self {
+        let (status, text, why) = match self {
             Self::Path => (
                 StatusCode::BAD_REQUEST,
                 "bad request: the path is ambiguous\n",
+                REQUEST,
             ),
             Self::Connect => (
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method not allowed: CONNECT\n",
+                REQUEST,
             ),
             Self::Body => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "content too large: the body is over the limit\n",
+                REQUEST,
+            ),
+            Self::Busy => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "service unavailable: too many requests are under way\n",
+                "supplant; error=proxy_internal_response",
+            ),
+            Self::Panic => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal error\n",
+                "supplant; error=proxy_internal_error",
             ),
             Self::Underscore => (
                 StatusCode::BAD_REQUEST,
                 "bad request: a field's name has an underscore\n",
+                REQUEST,
             ),
-            Self::Panic => (StatusCode::INTERNAL_SERVER_ERROR, "internal error\n"),
         };
-        text_response(status, text)
+        text_response(status, text, why)
     }
 }
 
-/// Returns what a client gets when a side gave no answer. One total match.
+/// What RFC 9209 calls a request that this proxy does not take.
+const REQUEST: &str = "supplant; error=http_request_error";
+
+/// Returns what a client gets when a side gave no answer. One total match; the last column is the
+/// `Proxy-Status` (RFC 9209 section 2.3), which names the kind of failure and nothing of the inside.
 pub(super) fn failed(kind: ErrorKind) -> Response<Body> {
-    let (status, text) = match kind {
-        ErrorKind::NoAddress | ErrorKind::Connect => (
+    const UNREACHED: &str = "bad gateway: the application cannot be reached\n";
+    const INVALID: &str = "bad gateway: the application gave no valid answer\n";
+    const LATE: &str = "gateway timeout: the application did not answer in time\n";
+    let (status, text, why) = match kind {
+        ErrorKind::NoAddress => (
             StatusCode::BAD_GATEWAY,
-            "bad gateway: the application cannot be reached\n",
+            UNREACHED,
+            "supplant; error=destination_unavailable",
         ),
-        ErrorKind::Closed | ErrorKind::Malformed => (
+        ErrorKind::Connect => (
             StatusCode::BAD_GATEWAY,
-            "bad gateway: the application gave no valid answer\n",
+            UNREACHED,
+            "supplant; error=connection_refused",
+        ),
+        ErrorKind::Closed => (
+            StatusCode::BAD_GATEWAY,
+            INVALID,
+            "supplant; error=connection_terminated",
+        ),
+        ErrorKind::Malformed => (
+            StatusCode::BAD_GATEWAY,
+            INVALID,
+            "supplant; error=http_protocol_error",
         ),
         ErrorKind::Local => (
             StatusCode::SERVICE_UNAVAILABLE,
             "service unavailable: out of connections\n",
+            "supplant; error=connection_limit_reached",
         ),
-        ErrorKind::ConnectTimeout | ErrorKind::ResponseTimeout | ErrorKind::Idle => (
+        ErrorKind::ConnectTimeout => (
             StatusCode::GATEWAY_TIMEOUT,
-            "gateway timeout: the application did not answer in time\n",
+            LATE,
+            "supplant; error=connection_timeout",
+        ),
+        ErrorKind::ResponseTimeout => (
+            StatusCode::GATEWAY_TIMEOUT,
+            LATE,
+            "supplant; error=http_response_timeout",
+        ),
+        ErrorKind::Idle => (
+            StatusCode::GATEWAY_TIMEOUT,
+            LATE,
+            "supplant; error=connection_read_timeout",
         ),
         ErrorKind::Client => (
             StatusCode::REQUEST_TIMEOUT,
             "request timeout: the body did not arrive\n",
+            REQUEST,
         ),
         ErrorKind::TooLarge => return Refusal::Body.response(),
     };
-    text_response(status, text)
+    text_response(status, text, why)
 }
 
 /// Returns what the last recipient of a request answers whose `Max-Forwards` is used up: a TRACE
@@ -106,10 +158,19 @@ pub(super) fn close(headers: &mut HeaderMap) {
     headers.insert(header::CONNECTION, close);
 }
 
-fn text_response(status: StatusCode, text: &'static str) -> Response<Body> {
+fn text_response(status: StatusCode, text: &'static str, why: &'static str) -> Response<Body> {
     let mut response = Response::new(Body::text(Bytes::from_static(text.as_bytes())));
     *response.status_mut() = status;
+    let headers = response.headers_mut();
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, plain);
+    headers.insert(header::CONTENT_TYPE, plain);
+    headers.insert(PROXY_STATUS, HeaderValue::from_static(why));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        // RFC 9110 section 15.5.6 wants the field; an empty one names no method.
+        headers.insert(header::ALLOW, HeaderValue::from_static(""));
+    }
     response
 }

@@ -4,12 +4,14 @@
 //! connections are found by a sweep once a second.
 
 use super::body::Body;
+use super::listener::Counted;
 use crate::upstream::Stream;
 use hyper::body::Incoming;
 use hyper::server::conn::http1::UpgradeableConnection;
 use hyper::service::HttpService;
 use hyper_util::rt::TokioIo;
 use std::cell::Cell;
+use std::cell::OnceCell;
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::io;
@@ -139,6 +141,9 @@ pub(super) struct State {
     seen: Cell<(u64, Instant)>,
     wish: Cell<Wish>,
     waker: RefCell<Option<Waker>>,
+    requests: Cell<u64>,
+    /// Held until the connection is gone, and every request and tunnel of it.
+    counted: OnceCell<Counted>,
 }
 
 impl State {
@@ -152,6 +157,22 @@ impl State {
             seen: Cell::new((0, Instant::now())),
             wish: Cell::new(Wish::Serve),
             waker: RefCell::default(),
+            requests: Cell::new(0),
+            counted: OnceCell::new(),
+        }
+    }
+
+    /// Counts the connection as open for as long as anything of it lives.
+    pub(super) fn count(&self, counted: Counted) {
+        // It is counted once, by whoever made it.
+        drop(self.counted.set(counted));
+    }
+
+    /// Notes one more request; the one that reaches the limit is the last on this connection.
+    pub(super) fn asked(&self, limit: u64) {
+        self.requests.set(self.requests.get() + 1);
+        if self.requests.get() >= limit {
+            self.wish(Wish::Close);
         }
     }
 

@@ -4,6 +4,7 @@
 //! means that the client left.
 
 use super::connection::Busy;
+use super::gate::Place;
 use super::service::Thread;
 use crate::compare::Answer;
 use crate::compare::CapturedBody;
@@ -22,6 +23,8 @@ use crate::table::Lane;
 use crate::table::Open;
 use crate::table::StatusClass;
 use crate::telemetry::access::Record;
+use crate::telemetry::trace;
+use crate::telemetry::trace::Spans;
 use crate::upstream::ErrorKind;
 use crate::upstream::Lease;
 use crate::upstream::Progress;
@@ -74,6 +77,10 @@ pub(super) struct Ending {
     pub(super) watch: Option<Box<Watch>>,
     pub(super) record: Option<Box<Record>>,
     pub(super) upload: Option<Progress>,
+    /// The request's place among those under way.
+    pub(super) place: Option<Place>,
+    /// Its spans, where they are made.
+    pub(super) spans: Option<Box<Spans>>,
     busy: Busy,
     status: u16,
     bytes: u64,
@@ -113,6 +120,8 @@ impl Ending {
             record,
             busy,
             upload: None,
+            place: None,
+            spans: None,
             status: 0,
             bytes: 0,
             sent_at: None,
@@ -292,6 +301,7 @@ impl Ending {
             draws: watch.draws,
             held: holds,
             offered: now,
+            trace: self.copies(),
         };
         self.thread.shadow.offer(job, self.thread.number);
     }
@@ -308,7 +318,21 @@ impl Ending {
             How::Open | How::Completed => None,
         };
         record.total_us = micros(now.duration_since(self.arrived));
+        if let (Some(tracer), Some(spans)) = (&self.thread.tracer, self.spans.take())
+            && spans.sampled()
+        {
+            tracer.request(trace::Request {
+                spans: *spans,
+                record: Record::clone(&record),
+            });
+        }
         self.thread.log.push(*record);
+    }
+
+    /// Returns how copies of this request are traced.
+    fn copies(&self) -> Option<trace::Copies> {
+        let tracer = self.thread.tracer.as_ref()?;
+        Some(tracer.copies(**self.spans.as_ref()?))
     }
 }
 

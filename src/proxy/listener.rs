@@ -4,10 +4,12 @@ use super::connection::Connections;
 use super::connection::Serving;
 use super::connection::State;
 use super::connection::Watched;
+use super::gate::Gate;
 use super::plane::Phase;
 use super::service::Proxy;
 use super::service::Thread;
 use super::stack::stack;
+use crate::descriptors;
 use crate::upstream::Stream;
 use crate::upstream::head::Client;
 use hyper::server::conn::http1;
@@ -53,6 +55,22 @@ pub(super) fn bind(address: SocketAddr, threads: usize) -> io::Result<Vec<std::n
         .collect()
 }
 
+/// Shares a socket that somebody else bound among several threads. It has one queue, so each thread
+/// is woken for each connection and the first takes it, which costs more than a queue for each
+/// thread does.
+pub(super) fn share(
+    socket: std::net::TcpListener,
+    threads: usize,
+) -> io::Result<Vec<std::net::TcpListener>> {
+    socket.set_nonblocking(true)?;
+    let mut all = Vec::with_capacity(threads);
+    for _ in 1..threads {
+        all.push(socket.try_clone()?);
+    }
+    all.push(socket);
+    Ok(all)
+}
+
 fn socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     let domain = Domain::for_address(address);
     let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
@@ -73,7 +91,7 @@ pub(super) struct Loads {
     pub(super) open: Vec<AtomicUsize>,
     pub(super) hand_over: Vec<mpsc::Sender<Accepted>>,
     pub(super) limit: usize,
-    pub(super) refused: IntCounter,
+    pub(super) gate: Arc<Gate>,
 }
 
 /// A connection on its way to the thread that will serve it.
@@ -133,6 +151,7 @@ impl Server {
                 _ = phase.wait_for(|phase| *phase != Phase::Serving) => break,
             };
             self.accepted(accepted, listen).await;
+            self.loads.gate.paced().await;
         }
         let waker = std::task::Waker::noop();
         let mut cx = std::task::Context::from_waker(waker);
@@ -145,14 +164,14 @@ impl Server {
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                // No descriptor is left, or the client is gone already: neither ends the listener.
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                self.loads.gate.failed(&error).await;
                 return;
             }
         };
-        if self.loads.total() >= self.loads.limit {
-            self.loads.refused.inc();
+        let lack = descriptors::check(&stream).is_err();
+        if lack || self.loads.total() >= self.loads.limit {
+            let reason = if lack { "descriptors" } else { "limit" };
+            self.loads.gate.refused(reason);
             refuse(&stream);
             return;
         }
@@ -201,9 +220,10 @@ impl Server {
             client: Client::new(Some(peer.ip().to_canonical()), listen.address.port()),
             body_idle: listen.body,
             connection: Rc::clone(&state),
+            tls: None,
         };
         let service = stack(proxy, self.panics.clone());
-        let counted = Counted::new(self);
+        state.count(Counted::new(self));
         let socket = Watched::new(Stream::Tcp(stream), &state);
         let serving = http1::Builder::new()
             .preserve_header_case(true)
@@ -215,7 +235,6 @@ impl Server {
             .with_upgrades();
         self.connections.add(&state);
         tokio::task::spawn_local(async move {
-            let _counted = counted;
             if let Err(error) = Serving::new(serving, state).await {
                 tracing::trace!(%error, "a client's connection ended");
             }
@@ -223,8 +242,9 @@ impl Server {
     }
 }
 
-/// Counts a connection for as long as it lives.
-struct Counted {
+/// Counts a connection for as long as it lives, or the tunnel that it became.
+#[derive(Debug)]
+pub(super) struct Counted {
     loads: Arc<Loads>,
     number: usize,
 }
@@ -247,7 +267,7 @@ impl Drop for Counted {
 }
 
 fn refuse(stream: &TcpStream) {
-    let text = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n";
+    let text = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\nProxy-Status: supplant; error=proxy_internal_response\r\nConnection: close\r\n\r\n";
     // The socket is new, so its buffer has room; a client that is gone needs no answer.
     drop(stream.try_write(text));
 }

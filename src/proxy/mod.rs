@@ -6,6 +6,7 @@ mod answer;
 mod body;
 mod connection;
 mod ending;
+mod gate;
 mod listener;
 mod plane;
 mod service;

@@ -1,6 +1,7 @@
 //! The data-plane threads: started, told to drain, awaited.
 
 use super::connection::Connections;
+use super::gate::Gate;
 use super::listener;
 use super::listener::Accepted;
 use super::listener::Listen;
@@ -12,6 +13,8 @@ use crate::shadow::Shadow;
 use crate::table::Reader;
 use crate::telemetry::AccessLog;
 use crate::telemetry::Metrics;
+use crate::telemetry::trace::Exporter;
+use crate::telemetry::trace::Tracer;
 use crate::upstream::BEAT;
 use crate::upstream::Pool;
 use std::io;
@@ -46,8 +49,8 @@ pub(super) enum Phase {
 /// What the data plane is made of.
 #[derive(Debug)]
 pub struct PlaneParts {
-    /// Where to listen.
-    pub listen: Vec<rules::Listen>,
+    /// Where to listen, and the socket where somebody else has opened it.
+    pub listen: Vec<(rules::Listen, Option<std::net::TcpListener>)>,
     /// How many threads.
     pub threads: usize,
     /// Limits on connections and bodies.
@@ -60,6 +63,8 @@ pub struct PlaneParts {
     pub metrics: Metrics,
     /// The access log.
     pub log: AccessLog,
+    /// What makes and sends spans, where somebody wants them.
+    pub exporter: Option<Exporter>,
 }
 
 /// The running threads.
@@ -82,14 +87,18 @@ pub enum Drained {
 
 impl Plane {
     /// Binds every address and starts the threads.
-    pub fn start(parts: &PlaneParts) -> io::Result<Self> {
+    pub fn start(parts: PlaneParts) -> io::Result<Self> {
         let count = parts.threads.max(1);
         let phase = watch::Sender::new(Phase::Serving);
         let mut addresses = Vec::new();
         let mut listeners: Vec<Vec<(std::net::TcpListener, Listen)>> =
             (0..count).map(|_| Vec::new()).collect();
-        for wanted in &parts.listen {
-            let bound = listener::bind(wanted.address, count).map_err(|error| {
+        for (wanted, passed) in parts.listen {
+            let bound = match passed {
+                Some(passed) => listener::share(passed, count),
+                None => listener::bind(wanted.address, count),
+            };
+            let bound = bound.map_err(|error| {
                 let text = format!("cannot listen on {}: {error}", wanted.address);
                 io::Error::new(error.kind(), text)
             })?;
@@ -107,13 +116,12 @@ impl Plane {
         }
         let (hand_over, adopted): (Vec<_>, Vec<_>) =
             (0..count).map(|_| mpsc::channel(HAND_OVER)).unzip();
+        let gate = Arc::new(Gate::new(&parts.limits, &parts.metrics));
         let loads = Arc::new(Loads {
             open: (0..count).map(|_| AtomicUsize::new(0)).collect(),
             hand_over,
             limit: parts.limits.connections,
-            refused: parts
-                .metrics
-                .counter("supplant_connections_refused_total", &[]),
+            gate: Arc::clone(&gate),
         });
         let mut threads = Vec::with_capacity(count);
         for (number, (listeners, adopted)) in listeners.into_iter().zip(adopted).enumerate() {
@@ -124,6 +132,7 @@ impl Plane {
                 shadow: parts.shadow.clone(),
                 metrics: parts.metrics.clone(),
                 log: parts.log.clone(),
+                tracer: parts.exporter.as_ref().map(Exporter::tracer),
                 body_limit: parts.limits.request_body,
                 loads: Arc::clone(&loads),
                 phase: phase.subscribe(),
@@ -183,6 +192,7 @@ struct Start {
     shadow: Shadow,
     metrics: Metrics,
     log: AccessLog,
+    tracer: Option<Tracer>,
     body_limit: Option<u64>,
     loads: Arc<Loads>,
     phase: watch::Receiver<Phase>,
@@ -218,6 +228,8 @@ impl Start {
             log: self.log.sink(),
             metrics: self.metrics,
             body_limit: self.body_limit,
+            gate: Arc::clone(&self.loads.gate),
+            tracer: self.tracer,
         });
         let server = Server {
             thread: Rc::clone(&thread),

@@ -7,6 +7,7 @@ use super::body::IdleTimer;
 use super::connection::State;
 use super::ending::Ending;
 use super::ending::Watch;
+use super::gate::Gate;
 use super::upgrade::tunnel;
 use super::upload::Expectation;
 use super::upload::Upload;
@@ -34,6 +35,7 @@ use crate::telemetry::access::Record;
 use crate::telemetry::access::Sink;
 use crate::telemetry::access::bounded;
 use crate::telemetry::access::query_names;
+use crate::telemetry::trace::Tracer;
 use crate::upstream::Outgoing;
 use crate::upstream::Plan;
 use crate::upstream::Pool;
@@ -70,6 +72,9 @@ pub(super) struct Thread {
     pub(super) log: Sink,
     pub(super) metrics: Metrics,
     pub(super) body_limit: Option<u64>,
+    pub(super) gate: Arc<Gate>,
+    /// Makes spans, where somebody wants them.
+    pub(super) tracer: Option<Tracer>,
 }
 
 /// Answers one client request. The order of the steps is the contract:
@@ -89,6 +94,8 @@ pub(super) struct Proxy {
     /// How long a client's body may stand still.
     pub(super) body_idle: Duration,
     pub(super) connection: Rc<State>,
+    /// The version of TLS that the client speaks.
+    pub(super) tls: Option<&'static str>,
 }
 
 /// What of a request goes on: its head, its body, and its wish to become something else.
@@ -108,6 +115,13 @@ impl Proxy {
         let (parts, body) = request.into_parts();
         let chance = clock::chance();
         let unread = !body.is_end_stream();
+        let gate = &self.thread.gate;
+        if let Some(limit) = gate.requests {
+            self.connection.asked(limit);
+        }
+        let Some(place) = gate.enter() else {
+            return self.refuse(table.lane(None), Refusal::Busy, unread);
+        };
         if parts.method == Method::CONNECT {
             return self.refuse(table.lane(None), Refusal::Connect, unread);
         }
@@ -134,11 +148,16 @@ impl Proxy {
         }
         let (open, watched, mirror) = Self::count(&lane, &decision, &parts, arrived);
         let id = PairId(chance);
-        let record = self.record(&lane, &decision, &parts, id, mirror);
+        let tracer = self.thread.tracer.as_ref();
+        let spans = tracer.map(|tracer| Box::new(tracer.begin(&parts.headers)));
+        let wanted = self.thread.log.is_on() || spans.as_ref().is_some_and(|s| s.sampled());
+        let record = wanted.then(|| self.record(&lane, &decision, &parts, id, mirror));
         let side = decision.primary;
         let method = parts.method.clone();
         let thread = Rc::clone(&self.thread);
         let mut ending = Ending::new(thread, lane, id, side, method, arrived, open, busy, record);
+        ending.place = Some(place);
+        ending.spans = spans;
         let asking = Asking {
             parts,
             body,
@@ -274,10 +293,16 @@ impl Proxy {
         ending.upload.clone_from(&progress);
         let passage = ending.lane.passage(ending.side);
         let mut noticed = Noticed::default();
+        let spans = ending.spans.clone();
         let mut make = || {
             let body = body.take().filter(|_| has_body);
             let upload = body.zip(progress.clone());
-            self.outgoing((&parts, passage, &mut noticed), upload, request_tee.clone())
+            let head = (&parts, passage, &mut noticed);
+            let mut request = self.outgoing(head, upload, request_tee.clone());
+            if let Some(spans) = &spans {
+                spans.carry(request.headers_mut());
+            }
+            request
         };
         let plan = Plan {
             repeatable: !has_body && is_safe(&parts.method),
@@ -390,6 +415,8 @@ impl Proxy {
                 ending.answered_by_us(StatusCode::BAD_GATEWAY.as_u16());
                 return answer::failed(crate::upstream::ErrorKind::Malformed);
             };
+            // A tunnel is a connection, which has a limit of its own.
+            ending.place = None;
             let side = hyper::upgrade::on(&mut response);
             tokio::task::spawn_local(async move {
                 tunnel(client, side, idle).await;
@@ -413,19 +440,18 @@ impl Proxy {
         parts: &Parts,
         id: PairId,
         mirror: &'static str,
-    ) -> Option<Box<Record>> {
-        if !self.thread.log.is_on() {
-            return None;
-        }
+    ) -> Box<Record> {
         let text = |name| Some(parts.headers.get(name)?.to_str().ok()?.to_owned());
         let trace = text("traceparent").and_then(|t| t.split('-').nth(1).map(bounded));
-        Some(Box::new(Record {
+        Box::new(Record {
             at: clock::now(),
             id,
             trace,
             client: lane
                 .passage(decision.primary)
                 .address(&parts.headers, &self.client),
+            protocol: parts.version,
+            tls: self.tls,
             method: parts.method.clone(),
             host: head::host(parts).map(bounded),
             path: bounded(parts.uri.path()),
@@ -443,7 +469,7 @@ impl Proxy {
             connect_us: 0,
             first_byte_us: 0,
             total_us: 0,
-        }))
+        })
     }
 }
 

@@ -9,6 +9,8 @@ use crate::compare::Answer;
 use crate::compare::CapturedBody;
 use crate::model::Role;
 use crate::model::Side;
+use crate::telemetry::trace::Copied;
+use crate::telemetry::trace::Copies;
 use crate::upstream::ErrorKind;
 use crate::upstream::Outgoing;
 use crate::upstream::Plan;
@@ -83,9 +85,17 @@ pub(super) async fn call(
     };
     let connect = backend.config().timeouts.connect;
     let deadline = now + connect + patience;
+    let traced = job.trace.as_ref().map(|trace| (trace, trace.begin()));
+    let mut make = || {
+        let mut request = copy_of(asked, passage, role);
+        if let Some((_, (context, _))) = traced {
+            Copies::carry(context, request.headers_mut());
+        }
+        request
+    };
     let whole = async {
         let sent = pool
-            .send(backend, plan, &mut || copy_of(asked, passage, role))
+            .send(backend, plan, &mut make)
             .await
             .map_err(|error| match error.kind {
                 ErrorKind::Local => Failed::Local,
@@ -113,6 +123,22 @@ pub(super) async fn call(
             job.lane.observe_cookies(side, &called.answer.headers);
         }
         Err(failed) => job.lane.observe_error(side, role, failed.as_str()),
+    }
+    if let Some((trace, (context, started))) = traced {
+        trace.ended(Copied {
+            context,
+            link: None,
+            started,
+            took: now.elapsed(),
+            slice: job.lane.id().clone(),
+            side,
+            role,
+            method: asked.parts.method.clone(),
+            done: match &done {
+                Ok(called) => Ok(called.answer.status),
+                Err(failed) => Err(failed.as_str()),
+            },
+        });
     }
     done
 }

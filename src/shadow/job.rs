@@ -8,6 +8,7 @@ use crate::model::UnixMillis;
 use crate::rules::Draws;
 use crate::table::Lane;
 use crate::table::Open;
+use crate::telemetry::trace::Copies;
 use crate::upstream::head::Client;
 use bytes::Bytes;
 use http::request::Parts;
@@ -52,4 +53,6 @@ pub struct Job {
     pub held: Vec<Held>,
     /// When it was offered.
     pub offered: Instant,
+    /// How its calls are traced, where they are.
+    pub trace: Option<Copies>,
 }

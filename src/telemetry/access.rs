@@ -10,6 +10,7 @@ use crate::model::SliceId;
 use crate::model::Stage;
 use crate::model::UnixMillis;
 use crate::settings::AccessFormat as Format;
+use crate::settings::AccessSample;
 use prometheus::IntCounter;
 use std::io::Write;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// What one line tells.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Record {
     /// When the head arrived.
     pub at: UnixMillis,
@@ -30,6 +31,10 @@ pub struct Record {
     pub trace: Option<String>,
     /// Who asked.
     pub client: Option<std::net::IpAddr>,
+    /// The version that the client speaks.
+    pub protocol: http::Version,
+    /// The version of TLS that it speaks, if any.
+    pub tls: Option<&'static str>,
     /// The method.
     pub method: http::Method,
     /// The host asked for.
@@ -78,6 +83,7 @@ struct Ring {
 #[derive(Clone, Debug)]
 pub struct AccessLog {
     format: Format,
+    sample: Sample,
     rings: Arc<Mutex<Vec<Arc<Ring>>>>,
     dropped: IntCounter,
     stop: Arc<AtomicBool>,
@@ -87,14 +93,49 @@ pub struct AccessLog {
 #[derive(Clone, Debug)]
 pub struct Sink {
     ring: Option<Arc<Ring>>,
+    sample: Sample,
     dropped: IntCounter,
+}
+
+/// Which records are written.
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    /// Of 2³²; more than that for all.
+    share: u64,
+    slow_us: u64,
+}
+
+impl Sample {
+    fn new(wanted: AccessSample) -> Self {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share is from 0 to 1"
+        )]
+        let share = (wanted.share.clamp(0.0, 1.0) * 4_294_967_296.0) as u64;
+        Self {
+            share,
+            slow_us: u64::try_from(wanted.slow.as_micros()).unwrap_or(u64::MAX),
+        }
+    }
+
+    fn takes(self, record: &Record) -> bool {
+        // The id decided who answered; mixed anew, so that the sample is one of both sides.
+        let drawn = record.id.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        drawn < self.share
+            || record.aborted
+            || record.error.is_some()
+            || record.status >= 500
+            || record.total_us >= self.slow_us
+    }
 }
 
 impl AccessLog {
     /// Makes a log that counts what it drops.
-    pub fn new(format: Format, dropped: IntCounter) -> Self {
+    pub fn new(format: Format, sample: AccessSample, dropped: IntCounter) -> Self {
         Self {
             format,
+            sample: Sample::new(sample),
             rings: Arc::default(),
             dropped,
             stop: Arc::default(),
@@ -113,6 +154,7 @@ impl AccessLog {
         });
         Sink {
             ring,
+            sample: self.sample,
             dropped: self.dropped.clone(),
         }
     }
@@ -162,9 +204,12 @@ impl Sink {
         self.ring.is_some()
     }
 
-    /// Leaves a record, or counts it as dropped when the ring is full.
+    /// Leaves a record that is to be written, or counts it as dropped when the ring is full.
     pub fn push(&self, record: Record) {
         let Some(ring) = &self.ring else { return };
+        if !self.sample.takes(&record) {
+            return;
+        }
         let mut lines = ring.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() < RING {
             lines.push(record);
@@ -213,6 +258,15 @@ pub fn query_names(query: &str) -> String {
     bounded(&out)
 }
 
+/// Returns a version of HTTP as people write it.
+pub fn protocol(version: http::Version) -> &'static str {
+    match version {
+        http::Version::HTTP_10 => "HTTP/1.0",
+        http::Version::HTTP_2 => "HTTP/2",
+        _ => "HTTP/1.1",
+    }
+}
+
 impl Record {
     fn write(&self, format: Format, out: &mut Vec<u8>) {
         match format {
@@ -234,6 +288,10 @@ impl Record {
         }
         if let Some(client) = self.client {
             put("client", client.to_string().into());
+        }
+        put("protocol", protocol(self.protocol).into());
+        if let Some(tls) = self.tls {
+            put("tls", tls.into());
         }
         put("method", self.method.as_str().into());
         if let Some(host) = &self.host {
@@ -295,6 +353,62 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn record(id: u64) -> Record {
+        Record {
+            at: UnixMillis(0),
+            id: PairId(id),
+            trace: None,
+            client: None,
+            protocol: http::Version::HTTP_11,
+            tls: None,
+            method: http::Method::GET,
+            host: None,
+            path: "/".to_owned(),
+            query: None,
+            slice: SliceId::from("s"),
+            stage: Stage::Legacy,
+            side: Side::Legacy,
+            reason: "stage",
+            mirror: "pending",
+            status: 200,
+            bytes: 0,
+            aborted: false,
+            error: None,
+            queue_us: 0,
+            connect_us: 0,
+            first_byte_us: 0,
+            total_us: 10,
+        }
+    }
+
+    #[test]
+    fn a_sample_is_of_its_share_and_has_all_that_went_wrong_or_was_slow() {
+        let sample = |share| {
+            Sample::new(AccessSample {
+                share,
+                slow: Duration::from_millis(5),
+            })
+        };
+        let count = |share| {
+            let takes =
+                |id: &u64| sample(share).takes(&record(id.wrapping_mul(0x1234_5678_9abc_def1)));
+            (0..10_000).filter(takes).count()
+        };
+        assert_eq!((count(1.0), count(0.0)), (10_000, 0));
+        assert!((900..1_100).contains(&count(0.1)), "{}", count(0.1));
+        let none = sample(0.0);
+        for change in [
+            |r: &mut Record| r.aborted = true,
+            |r: &mut Record| r.error = Some("closed"),
+            |r: &mut Record| r.status = 502,
+            |r: &mut Record| r.total_us = 5_000,
+        ] {
+            let mut record = record(1);
+            change(&mut record);
+            assert!(none.takes(&record), "{record:?}");
+        }
+    }
 
     #[test]
     fn query_values_never_reach_the_log() {

@@ -5,6 +5,7 @@ pub mod metrics;
 pub mod names;
 pub mod process;
 pub mod process_log;
+pub mod trace;
 
 pub use access::AccessLog;
 pub use metrics::Metrics;

@@ -276,8 +276,20 @@ pub const ROWS: &[Row] = &[
     row(
         "supplant_connections_refused_total",
         Counter,
+        &["reason"],
+        "Connections answered 503 and closed: over the limit, or none of the descriptors left.",
+    ),
+    row(
+        "supplant_accepts_delayed_total",
+        Counter,
         &[],
-        "Connections over the limit, answered 503 and closed.",
+        "Connections after which a listener waited, as `limits.accept_rate` asks.",
+    ),
+    row(
+        "supplant_accept_errors_total",
+        Counter,
+        &["reason"],
+        "Connections that could not be accepted: no descriptor, or gone already.",
     ),
     row(
         "supplant_requests_refused_total",
@@ -314,6 +326,18 @@ pub const ROWS: &[Row] = &[
         Counter,
         &[],
         "Lines of the access log that found its queue full.",
+    ),
+    row(
+        "supplant_spans_exported_total",
+        Counter,
+        &[],
+        "Spans that a collector took.",
+    ),
+    row(
+        "supplant_spans_dropped_total",
+        Counter,
+        &["reason"],
+        "Spans that found the queue full, or that no collector took.",
     ),
     row(
         "supplant_migrated_traffic_ratio",
@@ -389,6 +413,12 @@ pub const ROWS: &[Row] = &[
         "Resident memory.",
     ),
     row("process_open_fds", Gauge, &[], "Open descriptors."),
+    row(
+        "process_max_fds",
+        Gauge,
+        &[],
+        "How many descriptors may be open.",
+    ),
     row(
         "process_start_time_seconds",
         Gauge,

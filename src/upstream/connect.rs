@@ -2,6 +2,7 @@
 
 use super::error::Error;
 use super::error::ErrorKind;
+use crate::descriptors;
 use std::cell::RefCell;
 use std::fmt;
 use std::io;
@@ -60,10 +61,15 @@ impl Stream {
             match address {
                 Address::Tcp(address) => {
                     let stream = TcpStream::connect(address).await?;
+                    descriptors::check(&stream)?;
                     stream.set_nodelay(true)?;
                     Ok(Self::Tcp(stream))
                 }
-                Address::Unix(path) => UnixStream::connect(path).await.map(Self::Unix),
+                Address::Unix(path) => {
+                    let stream = UnixStream::connect(path).await?;
+                    descriptors::check(&stream)?;
+                    Ok(Self::Unix(stream))
+                }
             }
         };
         match tokio::time::timeout(patience, connecting).await {

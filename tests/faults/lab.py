@@ -71,7 +71,7 @@ class Lab:
     def __init__(self, binary, report, quick):
         self.binary, self.report, self.quick = os.path.abspath(binary), report, quick
         self.folder = tempfile.mkdtemp(prefix="supplant-faults-")
-        self.running = []
+        self.running, self.kills = [], 0
 
     def start(self, command, **more):
         program = subprocess.Popen(command, **{"stdin": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **more}, start_new_session=True)

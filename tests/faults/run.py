@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Breaks everything around the proxy, under load, and checks that no client sees it.
 
-  run.py BINARY [--quick] [--only NAME…] [--keep]
+  run.py BINARY [--quick] [--only NAME…] [--kills N] [--keep]
 
 Runs the binary in temporary folders on free loopback ports. Needs Python alone; for the rate beside a
 candidate that never answers wrk and nginx, and root for the store that is full. `--quick` takes about a
@@ -17,6 +17,7 @@ import time
 import traceback
 
 import change_faults
+import kill_faults
 import large
 import side_faults
 import store_faults
@@ -29,6 +30,7 @@ ALL = {
     "store-full": store_faults.full, "store-locked": store_faults.locked,
     "store-deleted": store_faults.deleted, "store-gone": store_faults.gone,
     "edits": change_faults.edits, "take-back": change_faults.take_back, "proxy-killed": change_faults.killed_proxy,
+    "killed-in-change": kill_faults.killed_in_change,
     "large": large.large,
 }
 
@@ -42,6 +44,7 @@ def main():
     parser.add_argument("binary", help="target/release/supplant")
     parser.add_argument("--quick", action="store_true", help="fewer rounds, shorter waits")
     parser.add_argument("--only", nargs="+", choices=ALL, metavar="NAME", default=list(ALL), help=", ".join(ALL))
+    parser.add_argument("--kills", type=int, default=0, metavar="N", help="how often `killed-in-change` kills; 15 quick, else 100")
     parser.add_argument("--keep", action="store_true", help="keep the folders with logs and stores")
     args = parser.parse_args()
     report, began = Report(), time.monotonic()
@@ -56,7 +59,8 @@ def main():
             report.skip("wrk and nginx are not installed")
             continue
         lab, started = Lab(args.binary, report, args.quick), time.monotonic()
-        signal.alarm(40 if args.quick else 300)
+        signal.alarm(max(40 if args.quick else 300, 2 * args.kills))
+        lab.kills = args.kills
         try:
             ALL[name](lab, report)
         except Exception as error:

@@ -356,7 +356,10 @@ fn limits_refuse_and_count() {
     third.send(b"CONNECT a.example:443 HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(third.read(false).unwrap().status, 405);
     let metrics = proxy.metrics();
-    assert_eq!(metrics["supplant_connections_refused_total"], 1.0);
+    assert_eq!(
+        metrics["supplant_connections_refused_total{reason=\"limit\"}"],
+        1.0
+    );
     assert_eq!(
         metrics["supplant_requests_refused_total{reason=\"path\"}"],
         1.0

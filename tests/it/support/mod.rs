@@ -4,6 +4,7 @@
 mod client;
 mod dice;
 mod origin;
+mod process;
 mod proxy;
 
 pub(crate) use client::Answer;
@@ -13,6 +14,8 @@ pub(crate) use dice::knob;
 pub(crate) use origin::Origin;
 pub(crate) use origin::Reply;
 pub(crate) use origin::Seen;
+pub(crate) use process::Process;
+pub(crate) use process::Start;
 pub(crate) use proxy::Proxy;
 
 use std::time::Duration;

@@ -188,6 +188,7 @@ fn answer(stream: &mut TcpStream, reply: Reply) -> bool {
                     return false;
                 }
             }
+            let _shut = stream.shutdown(std::net::Shutdown::Both);
             false
         }
     }

@@ -1,8 +1,15 @@
 //! What is fixed for the life of the process, resolved once, at start: flags beat the environment,
 //! which beats the file.
 
+mod otlp;
+
+pub use otlp::Otlp;
+pub use otlp::Root;
+pub use otlp::Sampler;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// How lines of the access log are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +20,25 @@ pub enum AccessFormat {
     Json,
     /// For a person at a terminal.
     Text,
+}
+
+/// Which lines of the access log are written. Errors, requests that the client left, and slow ones
+/// always are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AccessSample {
+    /// The share of the others, from 0 to 1.
+    pub share: f64,
+    /// From how long on a request is slow.
+    pub slow: Duration,
+}
+
+impl Default for AccessSample {
+    fn default() -> Self {
+        Self {
+            share: 1.0,
+            slow: Duration::from_secs(1),
+        }
+    }
 }
 
 /// What the command line and the environment ask for. Everything else stands in the rules.
@@ -32,6 +58,10 @@ pub struct Settings {
     pub threads: Option<usize>,
     /// How the access log is written; off where nothing is said.
     pub access_log: Option<AccessFormat>,
+    /// Which lines of it are written.
+    pub access_sample: AccessSample,
+    /// Where spans go; nowhere without.
+    pub otlp: Option<Otlp>,
     /// The name of this node.
     pub node: Option<String>,
     /// Begin without positions where they are lost.

@@ -1,6 +1,7 @@
 //! Answers of our own: a status and a short public text, never details of the inside.
 
 use super::body::Body;
+use super::scan::Reason;
 use crate::upstream::ErrorKind;
 use bytes::Bytes;
 use http::HeaderMap;
@@ -50,6 +51,16 @@ impl Refusal {
         };
         text_response(status, text)
     }
+}
+
+/// Returns what a client gets whose request proved bad when its head had been taken.
+pub(super) fn refused(reason: Reason) -> Response<Body> {
+    let mut response = Response::new(Body::text(Bytes::from(reason.text())));
+    *response.status_mut() =
+        StatusCode::from_u16(reason.status()).unwrap_or(StatusCode::BAD_REQUEST);
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, plain);
+    response
 }
 
 /// Returns what a client gets when a side gave no answer. One total match.

@@ -8,6 +8,8 @@ mod connection;
 mod ending;
 mod listener;
 mod plane;
+pub mod scan;
+mod scanned;
 mod service;
 mod stack;
 mod upgrade;

@@ -34,6 +34,7 @@ use crate::telemetry::access::Record;
 use crate::telemetry::access::Sink;
 use crate::telemetry::access::bounded;
 use crate::telemetry::access::query_names;
+use crate::upstream::ErrorKind;
 use crate::upstream::Outgoing;
 use crate::upstream::Plan;
 use crate::upstream::Pool;
@@ -134,7 +135,10 @@ impl Proxy {
         match self.forward(&mut ending, asking, &decision, watched).await {
             Ok(answer) => Self::relay(ending, answer),
             Err(kind) => {
-                let mut response = answer::failed(kind);
+                let mut response = match self.connection.refused() {
+                    Some(reason) if kind == ErrorKind::Client => answer::refused(reason),
+                    _ => answer::failed(kind),
+                };
                 if ending.unread() {
                     answer::close(response.headers_mut());
                 }
@@ -214,7 +218,7 @@ impl Proxy {
         asking: Asking,
         decision: &Decision,
         watched: bool,
-    ) -> Result<Answered, crate::upstream::ErrorKind> {
+    ) -> Result<Answered, ErrorKind> {
         let Asking {
             parts,
             body,
@@ -290,6 +294,7 @@ impl Proxy {
             inner,
             progress,
             idle: IdleTimer::new(self.body_idle),
+            connection: Rc::clone(&self.connection),
             left: self.thread.body_limit,
             expectation,
             tee,
@@ -329,10 +334,11 @@ impl Proxy {
         if switching {
             let Some(client) = upgrade else {
                 // Nobody asked for another protocol.
-                ending.failed(crate::upstream::ErrorKind::Malformed);
+                ending.failed(ErrorKind::Malformed);
                 ending.answered_by_us(StatusCode::BAD_GATEWAY.as_u16());
-                return answer::failed(crate::upstream::ErrorKind::Malformed);
+                return answer::failed(ErrorKind::Malformed);
             };
+            ending.becomes_tunnel();
             let side = hyper::upgrade::on(&mut response);
             tokio::task::spawn_local(async move {
                 tunnel(client, side, idle).await;

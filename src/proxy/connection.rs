@@ -5,6 +5,9 @@
 
 use super::body::Body;
 use super::listener::Counted;
+use super::scan::Reason;
+use super::scanned::Scanned;
+use crate::telemetry::Metrics;
 use crate::upstream::Stream;
 use hyper::body::Incoming;
 use hyper::server::conn::http1::UpgradeableConnection;
@@ -20,6 +23,7 @@ use std::rc::Rc;
 use std::rc::Weak;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU8;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Context;
@@ -32,12 +36,14 @@ use tokio::io::ReadBuf;
 use tokio::time::Instant;
 
 /// What hyper runs for each connection.
-type Http<S> = UpgradeableConnection<TokioIo<Watched>, S>;
+type Http<S> = UpgradeableConnection<TokioIo<Scanned<Stream>>, S>;
 
 /// How far a connection is asked to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Wish {
     Serve,
+    /// A head has been coming for too long, which its reader is told.
+    Late,
     /// After the request it is busy with, if any.
     Close,
     /// Now, unless a request has come: nothing came for too long.
@@ -46,15 +52,41 @@ enum Wish {
     Drop,
 }
 
-/// Whether a client takes what it is sent. Shared with the connection's socket, which hyper wants to
-/// be able to send.
-#[derive(Debug, Default)]
+/// What a connection's socket and its sweep tell each other: whether the client takes what it is sent,
+/// and how far its requests have come. hyper wants to be able to send the socket, so these are atomics,
+/// though one thread alone uses them.
+#[derive(Debug)]
 pub(super) struct Flow {
     blocked: AtomicBool,
     moved: AtomicU64,
+    /// Requests whose answers are made.
+    answered: AtomicU64,
+    /// When a head began that has not ended: milliseconds since the connection did, and one.
+    head: AtomicU64,
+    late: AtomicBool,
+    tunnel: AtomicBool,
+    half_closed: AtomicBool,
+    refused: AtomicU8,
+    began: Instant,
+    metrics: Metrics,
 }
 
 impl Flow {
+    fn new(metrics: Metrics) -> Self {
+        Self {
+            blocked: AtomicBool::new(false),
+            moved: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
+            head: AtomicU64::new(0),
+            late: AtomicBool::new(false),
+            tunnel: AtomicBool::new(false),
+            half_closed: AtomicBool::new(false),
+            refused: AtomicU8::new(0),
+            began: Instant::now(),
+            metrics,
+        }
+    }
+
     fn wrote<T>(&self, done: &Poll<io::Result<T>>) {
         match done {
             Poll::Pending => self.blocked.store(true, Relaxed),
@@ -66,25 +98,89 @@ impl Flow {
             }
         }
     }
+
+    /// Returns how many requests were answered so far.
+    pub(super) fn answered(&self) -> u64 {
+        self.answered.load(Relaxed)
+    }
+
+    /// A part of a head is here.
+    pub(super) fn head_began(&self) {
+        if self.head.load(Relaxed) == 0 {
+            let since = self.began.elapsed().as_millis();
+            let since = u64::try_from(since).unwrap_or(u64::MAX - 1);
+            self.head.store(since + 1, Relaxed);
+        }
+    }
+
+    /// The head is whole, or will never be.
+    pub(super) fn head_ended(&self) {
+        self.head.store(0, Relaxed);
+        self.late.store(false, Relaxed);
+    }
+
+    fn head(&self) -> Option<Instant> {
+        let since = self.head.load(Relaxed).checked_sub(1)?;
+        Some(self.began + Duration::from_millis(since))
+    }
+
+    /// Returns whether a head has been coming for too long.
+    pub(super) fn is_late(&self) -> bool {
+        self.late.load(Relaxed)
+    }
+
+    /// Returns whether the connection has become something else than HTTP.
+    pub(super) fn is_tunnel(&self) -> bool {
+        self.tunnel.load(Relaxed)
+    }
+
+    /// The client sends no more and waits for its answer.
+    pub(super) fn set_half_closed(&self) {
+        self.half_closed.store(true, Relaxed);
+    }
+
+    /// Counts a refusal, after which nothing more passes.
+    pub(super) fn refuse(&self, reason: Reason) {
+        self.refused.store(reason as u8, Relaxed);
+        self.count(reason);
+    }
+
+    /// Counts a refusal.
+    pub(super) fn count(&self, reason: Reason) {
+        let name = "supplant_requests_refused_total";
+        self.metrics.counter(name, &[reason.as_str()]).inc();
+        tracing::debug!(reason = reason.as_str(), "a request was refused");
+    }
 }
 
 /// A client's socket, which notes whether writing to it gets on.
 #[derive(Debug)]
-pub(super) struct Watched {
-    inner: Stream,
+pub(super) struct Watched<S> {
+    inner: S,
     flow: Arc<Flow>,
 }
 
-impl Watched {
-    pub(super) fn new(inner: Stream, state: &State) -> Self {
+impl<S> Watched<S> {
+    pub(super) fn new(inner: S, state: &State) -> Self {
         Self {
             inner,
             flow: Arc::clone(&state.flow),
         }
     }
+
+    pub(super) fn flow(&self) -> &Flow {
+        &self.flow
+    }
 }
 
-impl AsyncRead for Watched {
+impl<S: AsyncWrite + Unpin> Watched<S> {
+    /// Writes nothing, which fails if the client is gone.
+    pub(super) fn try_nothing(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, &[])
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -94,7 +190,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -132,6 +228,8 @@ impl AsyncWrite for Watched {
 #[derive(Debug)]
 pub(super) struct State {
     idle: Duration,
+    /// From the first byte of a head to its end.
+    header: Duration,
     busy: Cell<u32>,
     since: Cell<Instant>,
     /// How long a client may take nothing of its answer.
@@ -147,13 +245,14 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(idle: Duration) -> Self {
+    pub(super) fn new(idle: Duration, header: Duration, metrics: Metrics) -> Self {
         Self {
             idle,
+            header,
             busy: Cell::new(0),
             since: Cell::new(Instant::now()),
             patience: Cell::new(idle),
-            flow: Arc::default(),
+            flow: Arc::new(Flow::new(metrics)),
             seen: Cell::new((0, Instant::now())),
             wish: Cell::new(Wish::Serve),
             waker: RefCell::default(),
@@ -190,6 +289,21 @@ impl State {
         self.patience.set(patience);
     }
 
+    /// Returns why a request of this connection was refused, if one was.
+    pub(super) fn refused(&self) -> Option<Reason> {
+        Reason::of(self.flow.refused.load(Relaxed))
+    }
+
+    /// Counts a request that is refused though its head was good.
+    pub(super) fn refused(&self, reason: Reason) {
+        self.flow.count(reason);
+    }
+
+    /// The connection becomes something else than HTTP.
+    pub(super) fn becomes_tunnel(&self) {
+        self.flow.tunnel.store(true, Relaxed);
+    }
+
     /// Returns what is to become of the connection.
     fn due(&self, now: Instant) -> Wish {
         if self.flow.blocked.load(Relaxed) {
@@ -204,6 +318,18 @@ impl State {
             return Wish::Serve;
         }
         self.seen.set((self.flow.moved.load(Relaxed), now));
+        if self.refused().is_some() {
+            // It ends within a bound of its own.
+            return Wish::Serve;
+        }
+        if self.busy.get() == 0
+            && let Some(began) = self.flow.head()
+        {
+            // While an answer is due, nobody reads on.
+            let since = began.max(self.since.get());
+            let late = now.saturating_duration_since(since) >= self.header;
+            return if late { Wish::Late } else { Wish::Serve };
+        }
         if self.busy.get() == 0 && now.duration_since(self.since.get()) >= self.idle {
             Wish::Cut
         } else {
@@ -212,11 +338,26 @@ impl State {
     }
 
     fn wish(&self, wish: Wish) {
-        if self.wish.get() < wish {
+        if wish == Wish::Late {
+            self.flow.late.store(true, Relaxed);
+            self.wake();
+        } else if self.wish.get() < wish {
             self.wish.set(wish);
-            if let Some(waker) = &*self.waker.borrow() {
-                waker.wake_by_ref();
-            }
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Takes the waker of the task that serves the connection. A task's waker stays the same for its
+    /// life, so it is taken once.
+    pub(super) fn watched_by(&self, cx: &Context<'_>) {
+        if self.waker.borrow().is_none() {
+            *self.waker.borrow_mut() = Some(cx.waker().clone());
         }
     }
 }
@@ -229,6 +370,11 @@ pub(super) struct Busy {
 }
 
 impl Busy {
+    /// The connection becomes something else than HTTP.
+    pub(super) fn becomes_tunnel(&self) {
+        self.state.becomes_tunnel();
+    }
+
     /// Tells when it ended, where that is known already.
     pub(super) fn ended(&mut self, now: Instant) {
         self.ended = Some(now);
@@ -238,6 +384,8 @@ impl Busy {
 impl Drop for Busy {
     fn drop(&mut self) {
         self.state.busy.set(self.state.busy.get() - 1);
+        let answered = &self.state.flow.answered;
+        answered.store(answered.load(Relaxed).wrapping_add(1), Relaxed);
         self.state
             .since
             .set(self.ended.unwrap_or_else(Instant::now));
@@ -262,6 +410,9 @@ impl Connections {
                 return false;
             };
             state.wish(state.due(now));
+            if state.flow.half_closed.load(Relaxed) {
+                state.wake();
+            }
             true
         });
     }
@@ -295,6 +446,18 @@ where
             closing: false,
         }
     }
+
+    /// Lets the connection end after the request that it is busy with, if it is to; returns whether
+    /// that is new. A head that has begun is such a request.
+    fn close(&mut self) -> bool {
+        let wished = matches!(self.state.wish.get(), Wish::Close | Wish::Cut);
+        if self.closing || !wished || self.state.flow.head().is_some() {
+            return false;
+        }
+        self.closing = true;
+        self.http.as_mut().graceful_shutdown();
+        true
+    }
 }
 
 impl<S> Future for Serving<S>
@@ -304,20 +467,20 @@ where
     type Output = hyper::Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // A task's waker stays the same for its life, so it is taken once.
-        if self.state.waker.borrow().is_none() {
-            *self.state.waker.borrow_mut() = Some(cx.waker().clone());
-        }
+        self.state.watched_by(cx);
         match self.state.wish.get() {
             Wish::Drop => return Poll::Ready(Ok(())),
             Wish::Cut if self.state.busy.get() == 0 => return Poll::Ready(Ok(())),
-            Wish::Close | Wish::Cut if !self.closing => {
-                self.closing = true;
-                self.http.as_mut().graceful_shutdown();
+            _ => {
+                self.close();
             }
-            _ => {}
         }
-        self.http.as_mut().poll(cx)
+        let done = self.http.as_mut().poll(cx);
+        // A head may just have ended that was in the way.
+        if done.is_pending() && self.close() {
+            return self.http.as_mut().poll(cx);
+        }
+        done
     }
 }
 
@@ -329,7 +492,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_is_dropped_and_a_slow_one_is_not() {
-        let state = State::new(3 * SECOND);
+        let state = State::new(3 * SECOND, SECOND, Metrics::new());
         state.set_patience(5 * SECOND);
         let start = Instant::now();
         let blocked: Poll<io::Result<usize>> = Poll::Pending;
@@ -346,7 +509,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_is_idle_from_when_its_answer_was_taken() {
-        let state = State::new(3 * SECOND);
+        let state = State::new(3 * SECOND, SECOND, Metrics::new());
         let start = Instant::now();
         state.flow.wrote::<usize>(&Poll::Pending);
         assert_eq!(state.due(start + 2 * SECOND), Wish::Serve);

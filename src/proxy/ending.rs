@@ -229,6 +229,11 @@ impl Ending {
         self.status = status;
     }
 
+    /// The client's connection becomes something else than HTTP.
+    pub(super) fn becomes_tunnel(&self) {
+        self.busy.becomes_tunnel();
+    }
+
     /// Ends the watching with an outcome.
     pub(super) fn decide(&mut self, outcome: Outcome) {
         self.watch = None;

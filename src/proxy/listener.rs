@@ -6,6 +6,9 @@ use super::connection::State;
 use super::connection::Watched;
 use super::gate::Gate;
 use super::plane::Phase;
+use super::scan::Bounds;
+use super::scan::Scanner;
+use super::scanned::Scanned;
 use super::service::Proxy;
 use super::service::Thread;
 use super::stack::stack;
@@ -33,6 +36,9 @@ use tokio::sync::watch;
 
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 4_096;
+
+/// hyper bounds trailers by the same number as heads, which the scanner has bounded before.
+const HEAD: usize = 64 << 10;
 
 /// A thread with fewer connections than this hands none away.
 const FEW: usize = 8;
@@ -106,8 +112,11 @@ pub(super) struct Accepted {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Listen {
     pub(super) address: SocketAddr,
+    pub(super) header: Duration,
     pub(super) body: Duration,
     pub(super) idle: Duration,
+    pub(super) half_close: bool,
+    pub(super) bounds: Bounds,
 }
 
 impl Loads {
@@ -214,7 +223,11 @@ impl Server {
             tracing::debug!(%error, "a client left at once");
             return;
         }
-        let state = Rc::new(State::new(listen.idle));
+        let state = Rc::new(State::new(
+            listen.idle,
+            listen.header,
+            self.thread.metrics.clone(),
+        ));
         let proxy = Proxy {
             thread: Rc::clone(&self.thread),
             client: Client::new(Some(peer.ip().to_canonical()), listen.address.port()),
@@ -224,12 +237,17 @@ impl Server {
         };
         let service = stack(proxy, self.panics.clone());
         state.count(Counted::new(self));
-        let socket = Watched::new(Stream::Tcp(stream), &state);
+        let socket = Scanned::new(
+            Watched::new(Stream::Tcp(stream), &state),
+            Scanner::new(listen.bounds),
+            listen.half_close,
+            Vec::new(),
+        );
         let serving = http1::Builder::new()
             .preserve_header_case(true)
             .auto_date_header(false)
-            .max_headers(100)
-            .max_header_size(64 * 1024)
+            .max_headers(listen.bounds.fields)
+            .max_header_size(listen.bounds.head.max(HEAD) + 1)
             .header_read_timeout(None)
             .serve_connection(TokioIo::new(socket), service)
             .with_upgrades();

@@ -9,6 +9,8 @@ mod ending;
 mod gate;
 mod listener;
 mod plane;
+pub mod scan;
+mod scanned;
 mod service;
 mod stack;
 mod upgrade;

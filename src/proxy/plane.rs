@@ -7,6 +7,7 @@ use super::listener::Accepted;
 use super::listener::Listen;
 use super::listener::Loads;
 use super::listener::Server;
+use super::scan::Bounds;
 use super::service::Thread;
 use crate::rules;
 use crate::shadow::Shadow;
@@ -105,8 +106,11 @@ impl Plane {
             for (thread, socket) in listeners.iter_mut().zip(bound) {
                 let listen = Listen {
                     address: socket.local_addr()?,
+                    header: wanted.header,
                     body: wanted.body,
                     idle: wanted.idle,
+                    half_close: wanted.half_close,
+                    bounds: Bounds::from(&parts.limits),
                 };
                 if addresses.last() != Some(&listen.address) {
                     addresses.push(listen.address);

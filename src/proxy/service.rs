@@ -36,6 +36,7 @@ use crate::telemetry::access::Sink;
 use crate::telemetry::access::bounded;
 use crate::telemetry::access::query_names;
 use crate::telemetry::trace::Tracer;
+use crate::upstream::ErrorKind;
 use crate::upstream::Outgoing;
 use crate::upstream::Plan;
 use crate::upstream::Pool;
@@ -166,7 +167,10 @@ impl Proxy {
         match self.forward(&mut ending, asking, &decision, watched).await {
             Ok(answer) => Self::relay(ending, answer),
             Err(kind) => {
-                let mut response = answer::failed(kind);
+                let mut response = match self.connection.refused() {
+                    Some(reason) if kind == ErrorKind::Client => answer::refused(reason),
+                    _ => answer::failed(kind),
+                };
                 if ending.unread() {
                     answer::close(response.headers_mut());
                 }
@@ -274,7 +278,7 @@ impl Proxy {
         asking: Asking,
         decision: &Decision,
         watched: bool,
-    ) -> Result<Answered, crate::upstream::ErrorKind> {
+    ) -> Result<Answered, ErrorKind> {
         let Asking {
             parts,
             body,
@@ -363,6 +367,7 @@ impl Proxy {
             inner,
             progress,
             idle: IdleTimer::new(self.body_idle),
+            connection: Rc::clone(&self.connection),
             left: self.thread.body_limit,
             expectation,
             tee,
@@ -411,12 +416,13 @@ impl Proxy {
         if switching {
             let Some(client) = upgrade else {
                 // Nobody asked for another protocol.
-                ending.failed(crate::upstream::ErrorKind::Malformed);
+                ending.failed(ErrorKind::Malformed);
                 ending.answered_by_us(StatusCode::BAD_GATEWAY.as_u16());
-                return answer::failed(crate::upstream::ErrorKind::Malformed);
+                return answer::failed(ErrorKind::Malformed);
             };
             // A tunnel is a connection, which has a limit of its own.
             ending.place = None;
+            ending.becomes_tunnel();
             let side = hyper::upgrade::on(&mut response);
             tokio::task::spawn_local(async move {
                 tunnel(client, side, idle).await;

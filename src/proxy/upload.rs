@@ -1,6 +1,8 @@
 //! The body of a client's request on its way to a side: streamed, bounded, and patient only so far.
 
 use super::body::IdleTimer;
+use super::connection::State;
+use super::scan::Reason;
 use crate::shadow::Tee;
 use crate::upstream::Error;
 use crate::upstream::ErrorKind;
@@ -58,6 +60,7 @@ pub(super) struct Upload {
     pub(super) inner: Incoming,
     pub(super) progress: Progress,
     pub(super) idle: IdleTimer,
+    pub(super) connection: Rc<State>,
     pub(super) left: Option<u64>,
     pub(super) expectation: Option<Expectation>,
     pub(super) tee: Option<Rc<RefCell<Tee>>>,
@@ -102,6 +105,7 @@ impl Body for Upload {
             }
             Poll::Pending => {
                 if self.idle.poll_expired(cx) {
+                    self.connection.refused(Reason::BodyTime);
                     return Poll::Ready(Some(Err(Error::new(ErrorKind::Client))));
                 }
                 Poll::Pending

@@ -1,0 +1,337 @@
+use super::*;
+use proptest::prelude::*;
+
+fn scan_all(bytes: &[u8]) -> (usize, u32, Rest) {
+    let mut scanner = Scanner::new(Bounds::default());
+    let scan = scanner.scan(bytes);
+    (scan.passed, scan.heads, scan.rest)
+}
+
+/// Scans as a socket would: in pieces, with what is partial kept in front of what comes.
+fn scan_in_pieces(bytes: &[u8], cuts: &[usize]) -> (usize, u32, Rest) {
+    let mut scanner = Scanner::new(Bounds::default());
+    let (mut held, mut passed, mut heads) = (Vec::new(), 0, 0);
+    let mut rest = Rest::Nothing;
+    let mut from = 0;
+    let ends = cuts.iter().copied().chain([bytes.len()]);
+    for end in ends.filter(|end| *end <= bytes.len()) {
+        if end <= from {
+            continue;
+        }
+        held.extend_from_slice(&bytes[from..end]);
+        from = end;
+        let scan = scanner.scan(&held);
+        passed += scan.passed;
+        heads += scan.heads;
+        held.drain(..scan.passed);
+        rest = scan.rest;
+        if matches!(rest, Rest::Refused(_) | Rest::Ended) {
+            break;
+        }
+    }
+    (passed, heads, rest)
+}
+
+const GOOD: &[&str] = &[
+    "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    "\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    "GET /a%20b?c=d&e[]={} HTTP/1.1\r\nhost:a.example:80\r\nX: \t y \t\r\nEmpty:\r\n\r\n",
+    "GET /\u{e9}?\u{e9} HTTP/1.1\r\nHost: a\r\nX: \u{e9}\r\n\r\n",
+    "GET http://a/b HTTP/1.1\r\nHost: a:80\r\n\r\n",
+    "GET HTTPS://A HTTP/1.1\r\nHost: a:443\r\n\r\n",
+    "GET http://a?b HTTP/1.0\r\n\r\n",
+    "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
+    "GET / HTTP/1.0\r\n\r\n",
+    "M-SEARCH / HTTP/1.1\r\nHost: [::1]:80\r\nContent-Length: 0\r\n\r\n",
+    "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
+    "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0000000000000005;a=\"b\"\r\nhello\r\n00\r\nX-T: 1\r\n\r\n",
+];
+
+#[test]
+fn what_is_well_formed_passes_whole_and_ends_where_it_ends() {
+    for good in GOOD {
+        let found = scan_all(good.as_bytes());
+        let rest = if good.contains("1.0") && !good.contains("keep") {
+            scan_all(format!("{good}x").as_bytes()).2
+        } else {
+            Rest::Ended
+        };
+        assert_eq!(found, (good.len(), 1, Rest::Nothing), "{good:?}");
+        assert_eq!(rest, Rest::Ended, "{good:?}");
+        let twice = scan_all(format!("{good}{good}").as_bytes());
+        let kept = !good.contains("1.0");
+        assert_eq!(twice.1, if kept { 2 } else { 1 }, "{good:?}");
+    }
+}
+
+#[test]
+fn a_request_in_any_two_pieces_is_the_request_in_one() {
+    for good in GOOD {
+        let whole = scan_all(good.as_bytes());
+        for cut in 1..good.len() {
+            let found = scan_in_pieces(good.as_bytes(), &[cut]);
+            assert_eq!(found, whole, "{good:?} at {cut}");
+        }
+        let drops: Vec<usize> = (1..good.len()).collect();
+        assert_eq!(scan_in_pieces(good.as_bytes(), &drops), whole, "{good:?}");
+    }
+}
+
+/// What a request line may look like, mostly.
+fn line() -> impl Strategy<Value = Vec<u8>> {
+    let method = prop_oneof![
+        4 => Just("GET".to_owned()),
+        1 => "[A-Za-z!#$%&'*+.^_`|~-]{1,20}",
+        1 => Just("OPTIONS".to_owned()),
+    ];
+    let target = prop_oneof![
+        4 => "/[a-z0-9/%.;:@&=+$,!'()*~_-]{0,20}(\\?[a-z0-9/?%{}|`^-]{0,10})?".prop_map(String::into_bytes),
+        1 => "(http|https|HTTP|ftp)://[a-z.:0-9@\\[\\]_-]{0,8}(/[a-z]{0,4})?(\\?[a-z]{0,4})?".prop_map(String::into_bytes),
+        1 => Just(b"*".to_vec()),
+        1 => proptest::collection::vec(any::<u8>(), 1..8).prop_map(|mut bytes| {
+            bytes.insert(0, b'/');
+            bytes
+        }),
+    ];
+    let version = prop_oneof![
+        6 => Just("HTTP/1.1"),
+        1 => Just("HTTP/1.0"),
+        1 => Just("HTTP/1.2"),
+        1 => Just("http/1.1"),
+    ];
+    (method, target, version).prop_map(|(method, target, version)| {
+        [method.as_bytes(), b" ", &target, b" ", version.as_bytes()].concat()
+    })
+}
+
+fn field() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        6 => ("[A-Za-z0-9_.-]{1,20}", "[ -~\\t]{0,30}").prop_map(|(n, v)| format!("{n}:{v}").into_bytes()),
+        2 => Just(b"Host: a".to_vec()),
+        1 => "(Content-Length|content-length): ?[0-9+, ]{0,5}".prop_map(String::into_bytes),
+        1 => "Transfer-Encoding: ?(chunked|CHUNKED|gzip|chunked, chunked| chunked ?)".prop_map(String::into_bytes),
+        1 => "Connection: ?(close|keep-alive|upgrade|close, x)".prop_map(String::into_bytes),
+        1 => proptest::collection::vec(any::<u8>(), 0..12),
+    ]
+}
+
+fn head() -> impl Strategy<Value = Vec<u8>> {
+    (line(), proptest::collection::vec(field(), 0..6)).prop_map(|(line, fields)| {
+        let mut out = [&line[..], b"\r\nHost: a\r\n"].concat();
+        for field in fields {
+            out.extend_from_slice(&field);
+            out.extend_from_slice(b"\r\n");
+        }
+        out.extend_from_slice(b"\r\n");
+        out
+    })
+}
+
+/// What hyper's server makes of some bytes: method, target and fields of its first request.
+fn as_hyper_reads(bytes: &[u8]) -> Option<(String, String, Vec<(String, Vec<u8>)>)> {
+    use std::cell::RefCell;
+    use tokio::io::AsyncWriteExt;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let found = RefCell::new(None);
+    runtime.block_on(async {
+        let (mut ours, theirs) = tokio::io::duplex(1 << 20);
+        ours.write_all(bytes).await.unwrap();
+        let service = hyper::service::service_fn(|request: http::Request<_>| {
+            let fields = request.headers().iter();
+            let fields = fields.map(|(n, v)| (n.as_str().to_owned(), v.as_bytes().to_vec()));
+            let read = (
+                request.method().to_string(),
+                request.uri().to_string(),
+                fields.collect(),
+            );
+            found.borrow_mut().get_or_insert(read);
+            let _body: hyper::body::Incoming = request.into_body();
+            async {
+                let mut response =
+                    http::Response::new(http_body_util::Empty::<::bytes::Bytes>::new());
+                response
+                    .headers_mut()
+                    .insert("connection", http::HeaderValue::from_static("close"));
+                Ok::<_, std::convert::Infallible>(response)
+            }
+        });
+        let io = hyper_util::rt::TokioIo::new(theirs);
+        let serving = hyper::server::conn::http1::Builder::new().serve_connection(io, service);
+        ours.shutdown().await.unwrap();
+        drop(serving.await);
+    });
+    found.into_inner()
+}
+
+/// Method, target and fields by a reading as plain as can be, of a head that passed.
+fn as_we_read(bytes: &[u8]) -> (String, String, Vec<(String, Vec<u8>)>) {
+    let mut lines = bytes
+        .split(|b| *b == b'\n')
+        .map(|l| &l[..l.len().saturating_sub(1)]);
+    let first = lines.next().unwrap();
+    let mut words = first.split(|b| *b == b' ');
+    let mut word = || String::from_utf8(words.next().unwrap().to_vec()).unwrap();
+    let (method, target) = (word(), word());
+    let mut fields = Vec::new();
+    for line in lines.take_while(|line| !line.is_empty()) {
+        let colon = line.iter().position(|b| *b == b':').unwrap();
+        let name = String::from_utf8(line[..colon].to_ascii_lowercase()).unwrap();
+        fields.push((name, line[colon + 1..].trim_ascii().to_vec()));
+    }
+    (method, target, fields)
+}
+
+/// `http::Uri` writes scheme and an empty path in its own way; only that is taken out.
+fn plain(target: &str) -> String {
+    match target.split_once("://") {
+        None => target.to_owned(),
+        Some((scheme, rest)) => {
+            let scheme = scheme.to_ascii_lowercase();
+            match rest.find(['/', '?']) {
+                Some(at) if rest.as_bytes()[at] == b'?' => {
+                    let (host, query) = rest.split_at(at);
+                    format!("{scheme}://{host}/{query}")
+                }
+                Some(_) => format!("{scheme}://{rest}"),
+                None => format!("{scheme}://{rest}/"),
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3_000))]
+
+    #[test]
+    fn hyper_reads_what_passed_as_it_was_written(head in head()) {
+        let (passed, heads, _) = scan_all(&head);
+        if heads == 0 {
+            return Ok(());
+        }
+        let (method, target, mut fields) = as_we_read(&head[..passed]);
+        let (read, uri, mut named) = as_hyper_reads(&head[..passed]).expect("hyper takes it");
+        prop_assert_eq!(method, read);
+        prop_assert_eq!(plain(&target), plain(&uri));
+        // hyper's map keeps the order of equal names only.
+        fields.sort_by(|a, b| a.0.cmp(&b.0));
+        named.sort_by(|a, b| a.0.cmp(&b.0));
+        prop_assert_eq!(fields, named);
+    }
+
+    #[test]
+    fn pieces_change_nothing(
+        head in head(),
+        body in proptest::collection::vec(any::<u8>(), 0..40),
+        cuts in proptest::collection::vec(1usize..200, 0..6),
+    ) {
+        let bytes = [head, body].concat();
+        let mut cuts = cuts;
+        cuts.sort_unstable();
+        let (passed, heads, rest) = scan_all(&bytes);
+        let (pieces, again, told) = scan_in_pieces(&bytes, &cuts);
+        prop_assert_eq!(heads, again);
+        match (rest, told) {
+            // A body's bytes before the bad one pass in either case.
+            (Rest::Refused(a), Rest::Refused(b)) => prop_assert_eq!((passed, a), (pieces, b)),
+            // A bad byte at the end of a piece may show only with the next line.
+            (Rest::Refused(_), Rest::Partial) => {}
+            (a, b) => prop_assert_eq!((passed, a), (pieces, b)),
+        }
+    }
+
+    #[test]
+    fn no_bytes_bring_it_down(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let scan = scan_all(&bytes);
+        prop_assert!(scan.0 <= bytes.len());
+        let _told = proxied(&bytes);
+    }
+}
+
+#[test]
+fn a_proxy_header_says_who_the_client_is() {
+    let client = |bytes: &[u8]| proxied(bytes).map(|p| p.map(|p| (p.len, p.client)));
+    let line = b"PROXY TCP4 192.0.2.1 192.0.2.2 5000 80\r\nGET";
+    let told = Some(Some("192.0.2.1:5000".parse().unwrap()));
+    assert_eq!(client(line).unwrap().map(|p| p.1), told);
+    assert_eq!(client(line).unwrap().unwrap().0, line.len() - 3);
+    let six = b"PROXY TCP6 2001:db8::1 ::1 1 2\r\n";
+    assert_eq!(
+        client(six).unwrap().unwrap().1,
+        Some("[2001:db8::1]:1".parse().unwrap())
+    );
+    assert_eq!(client(b"PROXY UNKNOWN ffff\r\n"), Ok(Some((20, None))));
+    for cut in 0..line.len() - 4 {
+        assert_eq!(client(&line[..cut]), Ok(None), "{cut}");
+    }
+    for bad in [
+        &b"GET / HTTP/1.1\r\n"[..],
+        b"PROXY TCP4 192.0.2.1 192.0.2.2 5000 80\n",
+        b"PROXY TCP4 192.0.2.1 192.0.2.2 5000 80 \r\n",
+        b"PROXY TCP4 192.0.2.1 192.0.2.2 5000\r\n",
+        b"PROXY TCP4 192.0.2.1 192.0.2.2 05000 80\r\n",
+        b"PROXY TCP4 192.0.2.1 192.0.2.2 65536 80\r\n",
+        b"PROXY TCP4 ::1 ::1 1 2\r\n",
+        b"PROXY TCP6 192.0.2.1 192.0.2.2 1 2\r\n",
+        b"PROXY  TCP4 192.0.2.1 192.0.2.2 1 2\r\n",
+        b"PROXY UDP4 192.0.2.1 192.0.2.2 1 2\r\n",
+        b"proxy tcp4",
+        &[b'P'; 200],
+        b"\x16\x03\x01",
+    ] {
+        assert_eq!(
+            client(bad),
+            Err(Malformed),
+            "{:?}",
+            String::from_utf8_lossy(bad)
+        );
+    }
+    let long = [b"PROXY UNKNOWN ".to_vec(), vec![b'x'; 120]].concat();
+    assert_eq!(client(&long), Err(Malformed));
+}
+
+#[test]
+fn a_proxy_block_says_who_the_client_is() {
+    let block = |command: u8, family: u8, length: u16, body: &[u8]| {
+        let mut bytes = b"\r\n\r\n\0\r\nQUIT\n".to_vec();
+        bytes.extend([command, family]);
+        bytes.extend(length.to_be_bytes());
+        bytes.extend(body);
+        bytes
+    };
+    let four = [192, 0, 2, 1, 192, 0, 2, 2, 0x13, 0x88, 0, 80];
+    let told = |bytes: &[u8]| proxied(bytes).map(|p| p.map(|p| (p.len, p.client)));
+    let client = Some("192.0.2.1:5000".parse().unwrap());
+    let whole = block(0x21, 0x11, 12, &four);
+    assert_eq!(told(&whole), Ok(Some((28, client))));
+    for cut in 0..whole.len() {
+        assert_eq!(told(&whole[..cut]), Ok(None), "{cut}");
+    }
+    let noted = [&four[..], &[4, 0, 1, 0]].concat();
+    assert_eq!(told(&block(0x21, 0x11, 16, &noted)), Ok(Some((32, client))));
+    let mut six = [0u8; 36];
+    six[15] = 1;
+    six[33] = 7;
+    let client = Some("[::1]:7".parse().unwrap());
+    assert_eq!(told(&block(0x21, 0x21, 36, &six)), Ok(Some((52, client))));
+    assert_eq!(
+        told(&block(0x20, 0x00, 0, &[])),
+        Ok(Some((16, None))),
+        "LOCAL"
+    );
+    assert_eq!(told(&block(0x21, 0x00, 0, &[])), Ok(Some((16, None))));
+    for (command, family, length) in [
+        (0x11, 0x11, 12),
+        (0x22, 0x11, 12),
+        (0x21, 0x11, 11),
+        (0x21, 0x21, 35),
+        (0x21, 0x41, 12),
+        (0x21, 0x31, 12),
+        (0x21, 0x11, 4097),
+    ] {
+        let body = vec![0; usize::from(length)];
+        assert_eq!(told(&block(command, family, length, &body)), Err(Malformed));
+    }
+}

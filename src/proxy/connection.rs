@@ -295,7 +295,7 @@ impl State {
     }
 
     /// Counts a request that is refused though its head was good.
-    pub(super) fn refused(&self, reason: Reason) {
+    pub(super) fn count_refused(&self, reason: Reason) {
         self.flow.count(reason);
     }
 

@@ -105,7 +105,7 @@ impl Body for Upload {
             }
             Poll::Pending => {
                 if self.idle.poll_expired(cx) {
-                    self.connection.refused(Reason::BodyTime);
+                    self.connection.count_refused(Reason::BodyTime);
                     return Poll::Ready(Some(Err(Error::new(ErrorKind::Client))));
                 }
                 Poll::Pending

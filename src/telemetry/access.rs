@@ -366,7 +366,7 @@ mod tests {
             host: None,
             path: "/".to_owned(),
             query: None,
-            slice: SliceId::from("s"),
+            slice: SliceId::new("s"),
             stage: Stage::Legacy,
             side: Side::Legacy,
             reason: "stage",

@@ -344,7 +344,7 @@ fn a_connection_ends_after_its_last_request() {
 #[test]
 fn new_connections_wait_in_the_queue_when_they_come_too_fast() {
     let origin = json();
-    let proxy = Proxy::start(&rules(&origin, "limits: { accept_rate: 50 }\n"));
+    let proxy = Proxy::start(&rules(&origin, "limits: { accept_rate: 50/s }\n"));
     let start = Instant::now();
     for _ in 0..60 {
         assert_eq!(Client::get(proxy.data, "/").status, 200);

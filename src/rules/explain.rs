@@ -148,7 +148,7 @@ pub fn explain(
         candidate_path: decision
             .slice
             .and_then(|ix| snapshot.slice(ix)?.edits.rewrite.as_ref())
-            .and_then(|rewrite| rewrite.moved(head.path, &view.path)),
+            .and_then(|rewrite| rewrite.moved(head.path)),
         on_failure: on_failure(snapshot, &decision, head.method),
         outcome: outcome.map(Outcome::name),
         outcome_reason: outcome.map_or("", Outcome::reason),

@@ -142,7 +142,8 @@ impl Section {
 
     /// Returns its rows.
     pub(super) fn rows(self) -> impl Iterator<Item = &'static Row> {
-        ROWS.iter().filter(move |r| r.section == self)
+        let (from, to) = RANGES.get(self as usize).copied().unwrap_or_default();
+        ROWS.get(from..to).unwrap_or_default().iter()
     }
 
     /// Returns the row of a key.
@@ -161,6 +162,21 @@ impl Section {
         names
     }
 }
+
+/// Where the rows of each section begin and end, so that a key is not looked for among all.
+const RANGES: [(usize, usize); Section::ALL.len()] = {
+    let mut ranges = [(0, 0); Section::ALL.len()];
+    let mut place = 0;
+    while place < ROWS.len() {
+        let section = ROWS[place].section as usize;
+        if ranges[section].1 == 0 {
+            ranges[section].0 = place;
+        }
+        place += 1;
+        ranges[section].1 = place;
+    }
+    ranges
+};
 
 /// What a value looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -218,6 +234,14 @@ pub(super) struct Row {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_rows_of_a_section_stand_together() {
+        for section in Section::ALL {
+            assert!(section.rows().count() > 0, "{section:?}");
+            assert!(section.rows().all(|r| r.section == section), "{section:?}");
+        }
+    }
 
     #[test]
     fn no_key_stands_twice_in_a_section_and_every_one_is_described() {

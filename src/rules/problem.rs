@@ -179,6 +179,14 @@ impl Problems {
         }
     }
 
+    /// Shows no snippet of a line, because a secret stands in it.
+    pub(super) fn hide(&mut self, at: At) {
+        let place = (at.line as usize).checked_sub(1);
+        if let Some(line) = place.and_then(|place| self.lines.get_mut(place)) {
+            *line = Box::default();
+        }
+    }
+
     /// Adds an error.
     pub(super) fn error(
         &mut self,

@@ -38,8 +38,8 @@ const MATCHING: &str = "
 
 Rules look at a canonical copy of the path: dot segments are resolved, unreserved characters are
 decoded (`%61` is `a`), everything else that is encoded stays so (`%2F` is no slash, and takes part
-in a segment). What goes upstream are the bytes that came, unless `rewrite` moves them. A path that leaves the root, or that
-holds a NUL or a backslash, encoded or not, is refused with 400. The host is compared in lower
+in a segment). What goes upstream are the bytes that came, unless `rewrite` moves them. A path that
+leaves the root, or that holds a NUL or a backslash, encoded or not, is refused with 400. The host is compared in lower
 case, without port and last dot.
 
 All conditions of a match must hold; of a list of matches, any. Where several slices could take a
@@ -84,8 +84,8 @@ OPTIONS and TRACE only, before the first byte went to the client, and never in s
 ## What changes on the way
 
 Edits of fields are made in this order: `remove`, `set`, `add`. Those of `headers` hold for both
-sides alike, those of `shadow.headers` for copies only. Fields that the proxy writes itself cannot
-be edited: `Host` (write `host` at the backend), `Content-Length`, `Transfer-Encoding` and the other
+sides alike, those of `shadow.headers` for copies to the candidate only. Fields that the proxy writes
+itself cannot be edited: `Host` (write `host` at the backend), `Content-Length`, `Transfer-Encoding` and the other
 fields of one connection, `Via`, `Forwarded`, `X-Forwarded-*` (see `trusted_proxies`) and
 `Supplant-*`.
 

@@ -206,7 +206,7 @@ pub(super) const ROWS: &[Row] = &[
     row(Shadow, "max_inflight", Count, "`64`", "Copies under way at a time, 1 to 100000."),
     row(Shadow, "except", Words("match or list of matches"), "none", "Requests that are never mirrored nor asked twice."),
     row(Shadow, "allow", Words("match or list of matches"), "none", "Requests that the words below do not keep out. `except` is stronger."),
-    row(Shadow, "headers", Map, "none", "Fields that are edited in copies only, such as `remove: [Authorization, Cookie]`."),
+    row(Shadow, "headers", Map, "none", "Fields that are edited in copies to the candidate only, such as `remove: [Authorization, Cookie]`."),
     later(Shadow, "by"),
     row(Compare, "ignore", Texts, "none", "Places that do not count: `status`, `header:x-request-id`, `header:x-*`, `$.a.b`, `$.items[*].id`, `$.**.etag`."),
     row(Compare, "control", Share, "`5%`", "The share of mirrored requests for which legacy is asked again, which tells noise from difference. In stage `legacy` only if written."),

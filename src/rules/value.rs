@@ -262,13 +262,18 @@ pub(super) fn flag(text: &str) -> Read<bool> {
     ))
 }
 
+/// Returns whether a text is what a file holds, and not its path.
+pub(super) fn is_content(text: &str) -> bool {
+    text.contains(SECRET) || text.contains('\n')
+}
+
 /// Reads the path of a file.
 pub(super) fn file(text: &str) -> Read<PathBuf> {
     let wrong = |message: &str, hint: &str| Err((code::FILE, message.to_owned(), hint.to_owned()));
     if text.trim().is_empty() {
         return wrong("the path is empty", "write the path of the file");
     }
-    if text.contains(SECRET) || text.contains('\n') {
+    if is_content(text) {
         return wrong(
             "this is what a file holds, not its path",
             "put it into a file of its own, and write the path of that",

@@ -216,8 +216,11 @@ impl<'n> Fields<'n> {
         folder: &Path,
         problems: &mut Problems,
     ) -> Option<PathBuf> {
-        self.read(name, problems, value::file)
-            .map(|path| folder.join(path))
+        let node = self.get(name)?;
+        if matches!(&node.value, Value::Text(text, _) if value::is_content(text)) {
+            problems.hide(node.at);
+        }
+        scalar(node, name, problems, value::file).map(|path| folder.join(path))
     }
 
     /// Reads a scalar that must be there, with its place.

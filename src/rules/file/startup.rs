@@ -160,12 +160,14 @@ fn read_token(item: &Node, folder: &Path, problems: &mut Problems) -> Option<(To
     let fields = Fields::open(Section::Token, item, "tokens", problems)?;
     let name = fields.read_must("name", problems, value::name);
     let role = fields.read_must("role", problems, role);
-    let file = fields.read_must("file", problems, value::file);
-    let ((name, at), (role, _), (file, _)) = (name?, role?, file?);
+    let file = fields
+        .must("file", problems)
+        .and_then(|_| fields.file("file", folder, problems));
+    let ((name, at), (role, _), file) = (name?, role?, file?);
     let token = TokenConf {
         name: name.to_owned(),
         role,
-        file: folder.join(file),
+        file,
     };
     Some((token, at))
 }

@@ -363,6 +363,28 @@ fn an_explanation_says_what_the_candidate_gets_and_who_answers_when_it_fails() {
     assert_eq!(all.position(SliceIx(2)).to_string(), "retired");
 }
 
+#[test]
+fn a_key_in_place_of_its_path_is_refused_and_never_shown() {
+    let secret = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC";
+    for key in [
+        format!("\"-----BEGIN PRIVATE KEY-----\\n{secret}\\n-----END PRIVATE KEY-----\""),
+        format!(
+            "|\n      -----BEGIN PRIVATE KEY-----\n      {secret}\n      -----END PRIVATE KEY-----"
+        ),
+        format!(">-\n      {secret}\n\n      {secret}"),
+    ] {
+        let text =
+            format!("legacy:\n  endpoints: https://a\n  tls:\n    cert: a.pem\n    key: {key}\n");
+        let problems = load("", &text).unwrap_err();
+        assert_eq!(problems[0].code, "E026", "{text}");
+        assert!(
+            !rendered(&problems).contains("MIIE"),
+            "{}",
+            rendered(&problems)
+        );
+    }
+}
+
 /// Every piece of the file alone, cut anywhere: it is taken, or named wrong, and never panics.
 fn cut() -> impl Strategy<Value = String> {
     let words = prop::sample::select(vec![

@@ -70,6 +70,32 @@ impl Changes {
     }
 }
 
+/// Which leg of a request is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leg {
+    role: Role,
+    /// Whether edits of copies apply.
+    edited: bool,
+}
+
+impl Leg {
+    /// To the side that answers the client.
+    pub const SERVED: Self = Self {
+        role: Role::Served,
+        edited: false,
+    };
+
+    /// A copy of a request that `served` answered. Edits of copies keep from the candidate what it
+    /// was not asked by the client itself; what it answered itself it has seen, and its answer is
+    /// compared with legacy's to the same request.
+    pub const fn copy(role: Role, served: Side) -> Self {
+        Self {
+            role,
+            edited: matches!((role, served), (Role::Shadow, Side::Legacy)),
+        }
+    }
+}
+
 impl Passage {
     /// Resolves what the rules say of a side. Without a slice there are no edits. A rewrite is the
     /// candidate's, since legacy has the paths that clients use, and so are edits of copies: what
@@ -167,20 +193,20 @@ impl Passage {
     ///
     /// The target goes in origin form with its raw bytes unchanged but for a prefix that moves;
     /// `Host` stays unless the side has one of its own. Framing is left to the connection, which
-    /// writes it from the body. `role` marks copies; a served request keeps a `Supplant-Role` that
-    /// it came with.
+    /// writes it from the body. The leg's role marks copies; a served request keeps a
+    /// `Supplant-Role` that it came with.
     pub fn request<B>(
         &self,
         parts: &Parts,
         client: &Client,
-        role: Role,
+        leg: Leg,
         noticed: &mut Noticed,
         body: B,
     ) -> Request<B> {
         let mut out = Request::new(body);
         *out.method_mut() = parts.method.clone();
         *out.uri_mut() = self.target(&parts.uri);
-        *out.headers_mut() = self.request_fields(parts, client, role, noticed);
+        *out.headers_mut() = self.request_fields(parts, client, leg, noticed);
         *out.extensions_mut() = parts.extensions.clone();
         out
     }
@@ -207,9 +233,10 @@ impl Passage {
         &self,
         parts: &Parts,
         client: &Client,
-        role: Role,
+        leg: Leg,
         noticed: &mut Noticed,
     ) -> HeaderMap {
+        let role = leg.role;
         *noticed = Noticed::default();
         let upgrading = hop::wants_upgrade(&parts.headers);
         let mut out = HeaderMap::with_capacity(parts.headers.len() + 6);
@@ -250,7 +277,7 @@ impl Passage {
         out.append(header::VIA, via(parts.version));
         traced::count_down(parts, &mut out);
         if let Some(changes) = &self.changes {
-            changes.apply(&mut out, role);
+            changes.apply(&mut out, leg);
         }
         if role != Role::Served {
             out.insert(ROLE, HeaderValue::from_static(role.as_str()));
@@ -334,7 +361,7 @@ impl Passage {
 }
 
 impl Changes {
-    fn apply(&self, out: &mut HeaderMap, role: Role) {
+    fn apply(&self, out: &mut HeaderMap, leg: Leg) {
         if let Some(host) = &self.host {
             out.insert(header::HOST, host.clone());
         }
@@ -349,7 +376,7 @@ impl Changes {
             }
         }
         edits::apply(&self.request, out);
-        if role == Role::Shadow {
+        if leg.edited {
             edits::apply(&self.copy, out);
         }
     }

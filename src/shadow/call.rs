@@ -120,17 +120,8 @@ pub(super) async fn call(
         Ok(done) => done,
         Err(_) => Err(timed_out(deadline)),
     };
-    let done = done.map(|mut called| {
-        called.version = job.lane.version(side, &called.answer.headers);
-        as_clients_see(called, asked, passage)
-    });
-    match &done {
-        Ok(called) => {
-            job.lane.observe_end(side, role, called.took);
-            job.lane.observe_cookies(side, &called.answer.headers);
-        }
-        Err(failed) => job.lane.observe_error(side, role, failed.as_str()),
-    }
+    let done = done.map(|called| as_clients_see(called, job, side));
+    observe(job, side, role, &done);
     if let Some((trace, (context, started))) = traced {
         trace.ended(Copied {
             context,
@@ -176,12 +167,25 @@ fn copy_of(asked: &Asked, passage: &Passage, leg: Leg) -> http::Request<Outgoing
     passage.request(&asked.parts, &asked.client, leg, noticed, body)
 }
 
-/// An answer is compared as a client would have got it, with its references moved back.
-fn as_clients_see(mut called: Called, asked: &Asked, passage: &Passage) -> Called {
-    let origin = passage.origin(&asked.parts, &asked.client);
+/// An answer is compared as a client would have got it, with its references moved back. The version
+/// is what the side said, whether or not clients see it.
+fn as_clients_see(mut called: Called, job: &Job, side: Side) -> Called {
+    let (asked, passage) = (&job.asked, job.lane.passage(side));
     let headers = std::mem::take(&mut called.answer.headers);
+    called.version = job.lane.version(side, &headers);
+    let origin = passage.origin(&asked.parts, &asked.client);
     called.answer.headers = passage.answer(headers, origin.as_ref());
     called
+}
+
+fn observe(job: &Job, side: Side, role: Role, done: &Result<Called, Failed>) {
+    match done {
+        Ok(called) => {
+            job.lane.observe_end(side, role, called.took);
+            job.lane.observe_cookies(side, &called.answer.headers);
+        }
+        Err(failed) => job.lane.observe_error(side, role, failed.as_str()),
+    }
 }
 
 async fn capture(

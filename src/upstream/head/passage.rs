@@ -260,19 +260,8 @@ impl Passage {
             // RFC 9112 section 3.2: HTTP/1.1 wants the field, and a client of HTTP/1.0 may lack it.
             out.insert(header::HOST, HeaderValue::from_static(""));
         }
-        match claimed
-            .then(|| self.claims(&parts.headers, client))
-            .flatten()
-        {
-            Some(claims) => {
-                for (name, value) in &parts.headers {
-                    if is_other_claim(name.as_str()) {
-                        out.append(name, value.clone());
-                    }
-                }
-                claims.write(&mut out, client, noticed);
-            }
-            None => add_forwarding(&mut out, client),
+        if !claimed || !self.believe(parts, client, &mut out, noticed) {
+            add_forwarding(&mut out, client);
         }
         out.append(header::VIA, via(parts.version));
         traced::count_down(parts, &mut out);
@@ -283,6 +272,27 @@ impl Passage {
             out.insert(ROLE, HeaderValue::from_static(role.as_str()));
         }
         out
+    }
+
+    /// Writes what a trusted peer says, continued; returns whether the peer is one.
+    #[cold]
+    fn believe(
+        &self,
+        parts: &Parts,
+        client: &Client,
+        out: &mut HeaderMap,
+        noticed: &mut Noticed,
+    ) -> bool {
+        let Some(claims) = self.claims(&parts.headers, client) else {
+            return false;
+        };
+        for (name, value) in &parts.headers {
+            if is_other_claim(name.as_str()) {
+                out.append(name, value.clone());
+            }
+        }
+        claims.write(out, client, noticed);
+        true
     }
 
     /// Copies what goes on as it is, and returns whether the peer says something of the client.
@@ -399,7 +409,7 @@ fn add_forwarding(out: &mut HeaderMap, client: &Client) {
     if let Some(address) = &client.forwarded_for {
         out.insert(FORWARDED_FOR, address.clone());
     }
-    out.insert(FORWARDED_PROTO, HeaderValue::from_static(client.scheme()));
+    out.insert(FORWARDED_PROTO, client.forwarded_proto());
     if let Some(host) = out.get(header::HOST).filter(|h| !h.is_empty()).cloned() {
         out.insert(FORWARDED_HOST, host);
     }
@@ -408,11 +418,11 @@ fn add_forwarding(out: &mut HeaderMap, client: &Client) {
 
 /// RFC 9110 section 7.6.3: the protocol is the one that the message came by.
 fn via(version: Version) -> HeaderValue {
-    HeaderValue::from_static(match version {
-        Version::HTTP_10 => "1.0 supplant",
-        Version::HTTP_2 => "2.0 supplant",
-        _ => "1.1 supplant",
-    })
+    match version {
+        Version::HTTP_10 => const { HeaderValue::from_static("1.0 supplant") },
+        Version::HTTP_2 => const { HeaderValue::from_static("2.0 supplant") },
+        _ => const { HeaderValue::from_static("1.1 supplant") },
+    }
 }
 
 fn names_us(via: &HeaderValue) -> bool {

@@ -31,6 +31,7 @@ use crate::upstream::Progress;
 use crate::upstream::head::Client;
 use bytes::Bytes;
 use http::HeaderMap;
+use http::HeaderValue;
 use http::Method;
 use http::request::Parts;
 use std::cell::RefCell;
@@ -53,6 +54,8 @@ pub(super) struct Watch {
     pub(super) body: Option<Rc<RefCell<Tee>>>,
     pub(super) tee: Tee,
     pub(super) headers: HeaderMap,
+    /// What names the version of the side, whether or not the client sees it.
+    pub(super) version: Option<HeaderValue>,
     pub(super) trailers: Option<HeaderMap>,
     pub(super) streams: bool,
 }
@@ -137,7 +140,14 @@ impl Ending {
         self.upload.as_ref().is_some_and(|upload| !upload.ended())
     }
 
-    /// The head of the answer is here.
+    /// The answer names the version of its side, which edits may take out for clients.
+    pub(super) fn version(&mut self, headers: &HeaderMap) {
+        if let Some(watch) = &mut self.watch {
+            watch.version = self.lane.version(self.side, headers);
+        }
+    }
+
+    /// The head of the answer is here, as the client gets it.
     pub(super) fn head(
         &mut self,
         status: u16,
@@ -302,6 +312,7 @@ impl Ending {
                 body: crate::shadow::body_by_rule(body, &self.method, self.status),
                 trailers: watch.trailers,
             },
+            version: watch.version,
             took: self.sent_at.map_or(Duration::ZERO, |sent| now - sent),
             draws: watch.draws,
             held: holds,

@@ -15,7 +15,6 @@ use crate::clock;
 use crate::model::NotMirrored;
 use crate::model::Outcome;
 use crate::model::PairId;
-use crate::model::Role;
 use crate::model::Shed;
 use crate::model::Side;
 use crate::model::SliceId;
@@ -44,6 +43,7 @@ use crate::upstream::Progress;
 use crate::upstream::Sent;
 use crate::upstream::head;
 use crate::upstream::head::Client;
+use crate::upstream::head::Leg;
 use crate::upstream::head::Noticed;
 use crate::upstream::head::Origin;
 use crate::upstream::head::Passage;
@@ -332,6 +332,7 @@ impl Proxy {
                 body: request_tee,
                 tee: Tee::new(limit, memory),
                 headers: HeaderMap::new(),
+                version: None,
                 trailers: None,
                 streams: false,
             }));
@@ -351,7 +352,7 @@ impl Proxy {
         tee: Option<Rc<RefCell<Tee>>>,
     ) -> Request<Outgoing> {
         let Some((inner, progress)) = upload else {
-            return passage.request(parts, &self.client, Role::Served, noticed, Outgoing::Empty);
+            return passage.request(parts, &self.client, Leg::SERVED, noticed, Outgoing::Empty);
         };
         let expects = parts
             .headers
@@ -373,7 +374,7 @@ impl Proxy {
             tee,
         };
         let body = Outgoing::Streamed(Box::pin(upload));
-        let mut request = passage.request(parts, &self.client, Role::Served, noticed, body);
+        let mut request = passage.request(parts, &self.client, Leg::SERVED, noticed, body);
         if let Some(accept) = accept {
             let accept = std::sync::Mutex::new(Some(accept));
             hyper::ext::on_informational(&mut request, move |informed| {
@@ -404,6 +405,7 @@ impl Proxy {
         let status = response.status();
         let switching = status == StatusCode::SWITCHING_PROTOCOLS;
         let lease = (!switching).then_some(sent.lease);
+        ending.version(response.headers());
         let passage = ending.lane.passage(ending.side);
         let fields = std::mem::take(response.headers_mut());
         *response.headers_mut() = if switching {

@@ -16,8 +16,10 @@ use crate::upstream::Outgoing;
 use crate::upstream::Plan;
 use crate::upstream::Pool;
 use crate::upstream::Sent;
+use crate::upstream::head::Leg;
 use crate::upstream::head::Noticed;
 use crate::upstream::head::Passage;
+use http::HeaderValue;
 use http::Method;
 use http_body::Body;
 use std::pin::Pin;
@@ -31,6 +33,8 @@ const LATE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct Called {
     pub(super) answer: Answer,
+    /// What named the version of the side, which clients may not see.
+    pub(super) version: Option<HeaderValue>,
     /// From the request sent to the head of the answer.
     pub(super) first_byte: Duration,
     /// From the request sent to the end of the answer.
@@ -75,7 +79,7 @@ pub(super) async fn call(
     let response = backend.config().timeouts.response;
     let patience = slice.shadow.timeout.max(job.took * 2).min(response);
     let asked = &job.asked;
-    let passage = job.lane.passage(side);
+    let (passage, leg) = (job.lane.passage(side), Leg::copy(role, job.side));
     let now = Instant::now();
     let plan = Plan {
         repeatable: asked.body.is_empty(),
@@ -87,7 +91,7 @@ pub(super) async fn call(
     let deadline = now + connect + patience;
     let traced = job.trace.as_ref().map(|trace| (trace, trace.begin()));
     let mut make = || {
-        let mut request = copy_of(asked, passage, role);
+        let mut request = copy_of(asked, passage, leg);
         if let Some((_, (context, _))) = traced {
             Copies::carry(context, request.headers_mut());
         }
@@ -116,14 +120,8 @@ pub(super) async fn call(
         Ok(done) => done,
         Err(_) => Err(timed_out(deadline)),
     };
-    let done = done.map(|called| as_clients_see(called, asked, passage));
-    match &done {
-        Ok(called) => {
-            job.lane.observe_end(side, role, called.took);
-            job.lane.observe_cookies(side, &called.answer.headers);
-        }
-        Err(failed) => job.lane.observe_error(side, role, failed.as_str()),
-    }
+    let done = done.map(|called| as_clients_see(called, job, side));
+    observe(job, side, role, &done);
     if let Some((trace, (context, started))) = traced {
         trace.ended(Copied {
             context,
@@ -162,19 +160,32 @@ impl Failed {
     }
 }
 
-fn copy_of(asked: &Asked, passage: &Passage, role: Role) -> http::Request<Outgoing> {
+fn copy_of(asked: &Asked, passage: &Passage, leg: Leg) -> http::Request<Outgoing> {
     let body = Outgoing::whole(asked.body.clone());
     // What there was to notice was noticed on the way to the side that served.
     let noticed = &mut Noticed::default();
-    passage.request(&asked.parts, &asked.client, role, noticed, body)
+    passage.request(&asked.parts, &asked.client, leg, noticed, body)
 }
 
-/// An answer is compared as a client would have got it, with its references moved back.
-fn as_clients_see(mut called: Called, asked: &Asked, passage: &Passage) -> Called {
-    let origin = passage.origin(&asked.parts, &asked.client);
+/// An answer is compared as a client would have got it, with its references moved back. The version
+/// is what the side said, whether or not clients see it.
+fn as_clients_see(mut called: Called, job: &Job, side: Side) -> Called {
+    let (asked, passage) = (&job.asked, job.lane.passage(side));
     let headers = std::mem::take(&mut called.answer.headers);
+    called.version = job.lane.version(side, &headers);
+    let origin = passage.origin(&asked.parts, &asked.client);
     called.answer.headers = passage.answer(headers, origin.as_ref());
     called
+}
+
+fn observe(job: &Job, side: Side, role: Role, done: &Result<Called, Failed>) {
+    match done {
+        Ok(called) => {
+            job.lane.observe_end(side, role, called.took);
+            job.lane.observe_cookies(side, &called.answer.headers);
+        }
+        Err(failed) => job.lane.observe_error(side, role, failed.as_str()),
+    }
 }
 
 async fn capture(
@@ -211,6 +222,7 @@ async fn capture(
             body: by_rule(captured, method, parts.status.as_u16()),
             trailers,
         },
+        version: None,
         first_byte: sent.head_at.duration_since(sent.sent_at),
         took,
         warm: sent.connect.is_zero(),

@@ -11,6 +11,7 @@ use crate::table::Open;
 use crate::telemetry::trace::Copies;
 use crate::upstream::head::Client;
 use bytes::Bytes;
+use http::HeaderValue;
 use http::request::Parts;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +46,8 @@ pub struct Job {
     pub side: Side,
     /// What the client got.
     pub served: Answer,
+    /// What named the version of that side, which clients may not see.
+    pub version: Option<HeaderValue>,
     /// How long that took, from the request sent to the end of the answer.
     pub took: Duration,
     /// What chance drew before any answer was known.

@@ -45,6 +45,7 @@ use crate::table::Excluded;
 use crate::telemetry::Metrics;
 use crate::upstream::Pool;
 use crate::upstream::head;
+use http::HeaderValue;
 use prometheus::Histogram;
 use prometheus::IntCounter;
 use std::sync::Arc;
@@ -85,7 +86,7 @@ struct Plan {
 #[derive(Debug)]
 struct Pair {
     legacy: Answer,
-    candidate: Answer,
+    versions: Versions,
     differences: Vec<Difference>,
     own: Vec<OwnField>,
 }
@@ -227,7 +228,7 @@ impl Worker {
         };
         let status = (job.served.status, 0);
         let versions = Versions {
-            legacy: version(job, Side::Legacy, &job.served),
+            legacy: word(job.version.as_ref()),
             ..Versions::unknown(plan.epoch_key)
         };
         let example = self.keep_example(job, plan, status, Err(failed.as_str()), &[]);
@@ -278,7 +279,11 @@ impl Worker {
             Outcome::Divergence
         };
         let status = (legacy.status, candidate.status);
-        let versions = versions_of(job, plan, legacy, candidate);
+        let (here, there) = (job.version.as_ref(), called.version.as_ref());
+        let versions = match job.side {
+            Side::Legacy => versions(plan, here, there),
+            Side::Candidate => versions(plan, there, here),
+        };
         let keys: Vec<FieldKey> = differences.iter().map(|d| d.key.clone()).collect();
         let verdict = if keys.is_empty() {
             PairVerdict::Equal
@@ -288,11 +293,11 @@ impl Worker {
         let example = (outcome == Outcome::Divergence)
             .then(|| self.keep_example(job, plan, status, Ok(called), &differences))
             .flatten();
-        self.record(job, plan, status, versions, verdict, example);
-        // Both answers are kept on only for those few that are asked for again.
+        self.record(job, plan, status, versions.clone(), verdict, example);
+        // What is asked for again is compared with legacy's answer, kept for those few only.
         let pair = plan.control.then(|| Pair {
             legacy: legacy.clone(),
-            candidate: candidate.clone(),
+            versions,
             differences,
             own,
         });
@@ -355,7 +360,7 @@ impl Worker {
     /// client got came before L₁.
     async fn sandwich(&self, job: &Job, plan: &Plan, pair: Pair) {
         let (differences, candidate) = match job.side {
-            Side::Legacy => (pair.differences, pair.candidate.clone()),
+            Side::Legacy => (pair.differences, Arc::clone(&pair.versions.candidate)),
             Side::Candidate => {
                 let Ok(again) = self.call(job, Side::Candidate, Role::Shadow).await else {
                     return;
@@ -363,7 +368,10 @@ impl Worker {
                 let comparator = &plan.comparator;
                 match compare(comparator, &pair.legacy, &again.answer, &pair.own) {
                     Compared::Incomparable(_) | Compared::Vacuous => return,
-                    compared => (compared.differences().to_vec(), again.answer),
+                    compared => {
+                        let version = word(again.version.as_ref());
+                        (compared.differences().to_vec(), version)
+                    }
                 }
             }
         };
@@ -377,8 +385,11 @@ impl Worker {
         let triple = TripleSeen {
             at: job.at,
             endpoint: Arc::clone(&plan.endpoint),
-            versions: versions_of(job, plan, &pair.legacy, &candidate),
-            legacy_again: version(job, Side::Legacy, &again.answer),
+            versions: Versions {
+                candidate,
+                ..pair.versions
+            },
+            legacy_again: word(again.version.as_ref()),
             discord: discord(&differences, &own),
         };
         self.deltas.of(self.thread).triple(job.lane.id(), triple);
@@ -412,7 +423,7 @@ impl Worker {
             |called: &Called| u64::try_from(called.first_byte.as_micros()).unwrap_or(u64::MAX);
         let seen = LatencySeen {
             at: job.at,
-            versions: versions_of(job, plan, &pair.legacy, &pair.candidate),
+            versions: pair.versions.clone(),
             legacy_us: micros(&legacy),
             candidate_us: candidate.as_ref().map(micros),
         };
@@ -468,7 +479,7 @@ impl Worker {
         }
         let differences = compared.differences().to_vec();
         let versions = Versions {
-            legacy: version(job, Side::Legacy, &again.answer),
+            legacy: word(again.version.as_ref()),
             ..Versions::unknown(plan.epoch_key)
         };
         let seen = ControlSeen {
@@ -488,16 +499,19 @@ fn end(open: Option<crate::table::Open>, outcome: Outcome) {
     }
 }
 
-fn version(job: &Job, side: Side, answer: &Answer) -> Arc<str> {
-    let name = job.lane.backend(side).config().version_header.as_ref();
-    let value = name.and_then(|name| answer.headers.get(name)?.to_str().ok());
-    value.unwrap_or(Versions::UNKNOWN).into()
+fn word(version: Option<&HeaderValue>) -> Arc<str> {
+    let text = version.and_then(|value| value.to_str().ok());
+    text.unwrap_or(Versions::UNKNOWN).into()
 }
 
-fn versions_of(job: &Job, plan: &Plan, legacy: &Answer, candidate: &Answer) -> Versions {
+fn versions(
+    plan: &Plan,
+    legacy: Option<&HeaderValue>,
+    candidate: Option<&HeaderValue>,
+) -> Versions {
     Versions {
         rules: plan.epoch_key,
-        legacy: version(job, Side::Legacy, legacy),
-        candidate: version(job, Side::Candidate, candidate),
+        legacy: word(legacy),
+        candidate: word(candidate),
     }
 }

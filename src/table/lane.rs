@@ -18,6 +18,7 @@ use crate::upstream::Backend;
 use crate::upstream::head::Passage;
 use arc_swap::ArcSwap;
 use http::HeaderMap;
+use http::HeaderValue;
 use http::header;
 use prometheus::Histogram;
 use prometheus::IntCounter;
@@ -183,6 +184,12 @@ impl Lane {
     /// Returns what changes in heads on their way to a side and back.
     pub fn passage(&self, side: Side) -> &Passage {
         &self.passages[side as usize]
+    }
+
+    /// Returns what in an answer, as it came, names the version of its side.
+    pub fn version(&self, side: Side, answer: &HeaderMap) -> Option<HeaderValue> {
+        let name = self.backend(side).config().version_header.as_ref()?;
+        answer.get(name).cloned()
     }
 
     /// Notices which cookies a side sets, and counts those that both sides set.

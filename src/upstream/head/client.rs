@@ -40,4 +40,13 @@ impl Client {
     pub fn scheme(&self) -> &'static str {
         if self.secure { "https" } else { "http" }
     }
+
+    /// Returns the same as a value of a field.
+    pub(super) fn forwarded_proto(&self) -> HeaderValue {
+        if self.secure {
+            const { HeaderValue::from_static("https") }
+        } else {
+            const { HeaderValue::from_static("http") }
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Fields that are meant for the next hop only, and those that `Connection` names. Pure.
 
 use super::names;
+use super::names::is_hop_by_hop;
 use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
@@ -78,10 +79,6 @@ pub(super) fn switching_fields(headers: HeaderMap) -> HeaderMap {
         out.insert(header::UPGRADE, protocol);
     }
     out
-}
-
-fn is_hop_by_hop(name: &HeaderName) -> bool {
-    names::is_hop(name.as_str())
 }
 
 /// The fields that `Connection` names and that are there: a client's list may be very long, and is

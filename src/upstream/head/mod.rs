@@ -24,6 +24,7 @@ pub use cookies::SESSION;
 pub use cookies::set_cookies;
 pub use hop::wants_upgrade;
 pub use names::Noticed;
+pub use passage::Leg;
 pub use passage::Passage;
 pub use reference::Origin;
 pub use traced::hops_left;

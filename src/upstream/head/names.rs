@@ -8,6 +8,7 @@ use http::HeaderMap;
 use http::HeaderName;
 use http::header;
 
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(super) const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub(super) const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
@@ -63,37 +64,41 @@ pub(super) enum Sort {
     Odd,
 }
 
-/// Returns whether a field is for the next hop only. It runs for each field of each message, so it
-/// looks at the first letter first.
-pub(super) fn is_hop(name: &str) -> bool {
-    match name.as_bytes().first() {
-        Some(b'c') => name == "connection",
-        Some(b'k') => name == "keep-alive",
-        Some(b'p') => name.starts_with("proxy-"),
-        Some(b't') => name == "te" || name == "transfer-encoding",
-        Some(b'u') => name == "upgrade",
-        _ => false,
-    }
+/// Returns whether a field is for the next hop only.
+pub(super) fn is_hop_by_hop(name: &HeaderName) -> bool {
+    // Standard names are compared as small numbers, so this costs little for each field.
+    *name == header::CONNECTION
+        || *name == header::TRANSFER_ENCODING
+        || *name == header::UPGRADE
+        || *name == header::TE
+        || *name == KEEP_ALIVE
+        || name.as_str().starts_with("proxy-")
 }
 
 /// Sorts a name of a request.
 pub(super) fn sort(name: &HeaderName) -> Sort {
-    let text = name.as_str();
-    let sort = match text.as_bytes().first() {
-        Some(b'c') if text == "cookie" => Sort::Cookie,
-        Some(b'c') if text == "content-length" => Sort::Length,
-        Some(b'f') if text == "forwarded" => Sort::Forwarding,
-        Some(b's') if *name == ROLE => Sort::Role,
-        Some(b'v') if text == "via" => Sort::Via,
-        Some(b'x') if text.starts_with("x-forwarded-") => Sort::Forwarding,
-        Some(b'c' | b'k' | b'p' | b't' | b'u') if is_hop(text) => Sort::Hop,
-        _ => Sort::Plain,
-    };
-    // A name that goes on as `x-forwarded-…` may have an underscore further on.
-    if text.bytes().any(|b| b == b'_' || b == b'.') {
-        return Sort::Odd;
+    if is_hop_by_hop(name) {
+        return Sort::Hop;
     }
-    sort
+    if *name == header::CONTENT_LENGTH {
+        return Sort::Length;
+    }
+    if *name == header::COOKIE {
+        return Sort::Cookie;
+    }
+    if *name == header::VIA {
+        return Sort::Via;
+    }
+    let text = name.as_str();
+    if text.bytes().any(|b| b == b'_' || b == b'.') {
+        Sort::Odd
+    } else if text.starts_with("x-forwarded-") || *name == header::FORWARDED {
+        Sort::Forwarding
+    } else if *name == ROLE {
+        Sort::Role
+    } else {
+        Sort::Plain
+    }
 }
 
 /// Fields that a peer may not take away by naming them in `Connection`.

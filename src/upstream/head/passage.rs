@@ -70,6 +70,32 @@ impl Changes {
     }
 }
 
+/// Which leg of a request is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leg {
+    role: Role,
+    /// Whether edits of copies apply.
+    edited: bool,
+}
+
+impl Leg {
+    /// To the side that answers the client.
+    pub const SERVED: Self = Self {
+        role: Role::Served,
+        edited: false,
+    };
+
+    /// A copy of a request that `served` answered. Edits of copies keep from the candidate what it
+    /// was not asked by the client itself; what it answered itself it has seen, and its answer is
+    /// compared with legacy's to the same request.
+    pub const fn copy(role: Role, served: Side) -> Self {
+        Self {
+            role,
+            edited: matches!((role, served), (Role::Shadow, Side::Legacy)),
+        }
+    }
+}
+
 impl Passage {
     /// Resolves what the rules say of a side. Without a slice there are no edits. A rewrite is the
     /// candidate's, since legacy has the paths that clients use, and so are edits of copies: what
@@ -167,20 +193,20 @@ impl Passage {
     ///
     /// The target goes in origin form with its raw bytes unchanged but for a prefix that moves;
     /// `Host` stays unless the side has one of its own. Framing is left to the connection, which
-    /// writes it from the body. `role` marks copies; a served request keeps a `Supplant-Role` that
-    /// it came with.
+    /// writes it from the body. The leg's role marks copies; a served request keeps a
+    /// `Supplant-Role` that it came with.
     pub fn request<B>(
         &self,
         parts: &Parts,
         client: &Client,
-        role: Role,
+        leg: Leg,
         noticed: &mut Noticed,
         body: B,
     ) -> Request<B> {
         let mut out = Request::new(body);
         *out.method_mut() = parts.method.clone();
         *out.uri_mut() = self.target(&parts.uri);
-        *out.headers_mut() = self.request_fields(parts, client, role, noticed);
+        *out.headers_mut() = self.request_fields(parts, client, leg, noticed);
         *out.extensions_mut() = parts.extensions.clone();
         out
     }
@@ -207,9 +233,10 @@ impl Passage {
         &self,
         parts: &Parts,
         client: &Client,
-        role: Role,
+        leg: Leg,
         noticed: &mut Noticed,
     ) -> HeaderMap {
+        let role = leg.role;
         *noticed = Noticed::default();
         let upgrading = hop::wants_upgrade(&parts.headers);
         let mut out = HeaderMap::with_capacity(parts.headers.len() + 6);
@@ -233,29 +260,39 @@ impl Passage {
             // RFC 9112 section 3.2: HTTP/1.1 wants the field, and a client of HTTP/1.0 may lack it.
             out.insert(header::HOST, HeaderValue::from_static(""));
         }
-        match claimed
-            .then(|| self.claims(&parts.headers, client))
-            .flatten()
-        {
-            Some(claims) => {
-                for (name, value) in &parts.headers {
-                    if is_other_claim(name.as_str()) {
-                        out.append(name, value.clone());
-                    }
-                }
-                claims.write(&mut out, client, noticed);
-            }
-            None => add_forwarding(&mut out, client),
+        if !claimed || !self.believe(parts, client, &mut out, noticed) {
+            add_forwarding(&mut out, client);
         }
         out.append(header::VIA, via(parts.version));
         traced::count_down(parts, &mut out);
         if let Some(changes) = &self.changes {
-            changes.apply(&mut out, role);
+            changes.apply(&mut out, leg);
         }
         if role != Role::Served {
             out.insert(ROLE, HeaderValue::from_static(role.as_str()));
         }
         out
+    }
+
+    /// Writes what a trusted peer says, continued; returns whether the peer is one.
+    #[cold]
+    fn believe(
+        &self,
+        parts: &Parts,
+        client: &Client,
+        out: &mut HeaderMap,
+        noticed: &mut Noticed,
+    ) -> bool {
+        let Some(claims) = self.claims(&parts.headers, client) else {
+            return false;
+        };
+        for (name, value) in &parts.headers {
+            if is_other_claim(name.as_str()) {
+                out.append(name, value.clone());
+            }
+        }
+        claims.write(out, client, noticed);
+        true
     }
 
     /// Copies what goes on as it is, and returns whether the peer says something of the client.
@@ -334,7 +371,7 @@ impl Passage {
 }
 
 impl Changes {
-    fn apply(&self, out: &mut HeaderMap, role: Role) {
+    fn apply(&self, out: &mut HeaderMap, leg: Leg) {
         if let Some(host) = &self.host {
             out.insert(header::HOST, host.clone());
         }
@@ -349,7 +386,7 @@ impl Changes {
             }
         }
         edits::apply(&self.request, out);
-        if role == Role::Shadow {
+        if leg.edited {
             edits::apply(&self.copy, out);
         }
     }
@@ -372,7 +409,7 @@ fn add_forwarding(out: &mut HeaderMap, client: &Client) {
     if let Some(address) = &client.forwarded_for {
         out.insert(FORWARDED_FOR, address.clone());
     }
-    out.insert(FORWARDED_PROTO, HeaderValue::from_static(client.scheme()));
+    out.insert(FORWARDED_PROTO, client.forwarded_proto());
     if let Some(host) = out.get(header::HOST).filter(|h| !h.is_empty()).cloned() {
         out.insert(FORWARDED_HOST, host);
     }
@@ -381,11 +418,11 @@ fn add_forwarding(out: &mut HeaderMap, client: &Client) {
 
 /// RFC 9110 section 7.6.3: the protocol is the one that the message came by.
 fn via(version: Version) -> HeaderValue {
-    HeaderValue::from_static(match version {
-        Version::HTTP_10 => "1.0 supplant",
-        Version::HTTP_2 => "2.0 supplant",
-        _ => "1.1 supplant",
-    })
+    match version {
+        Version::HTTP_10 => const { HeaderValue::from_static("1.0 supplant") },
+        Version::HTTP_2 => const { HeaderValue::from_static("2.0 supplant") },
+        _ => const { HeaderValue::from_static("1.1 supplant") },
+    }
 }
 
 fn names_us(via: &HeaderValue) -> bool {

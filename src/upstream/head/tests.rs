@@ -2,6 +2,7 @@ use super::hop::Nominated;
 use super::hop::response_fields;
 use super::*;
 use crate::model::Role;
+use crate::model::Side;
 use crate::rules::Backend;
 use crate::rules::Edits;
 use crate::rules::Endpoint;
@@ -19,6 +20,8 @@ use http::Version;
 use proptest::prelude::*;
 use std::net::IpAddr;
 
+const COPY: Leg = Leg::copy(Role::Shadow, Side::Legacy);
+
 fn client() -> Client {
     Client::new(Some(IpAddr::from([192, 0, 2, 7])), 8080)
 }
@@ -31,18 +34,18 @@ fn parts(uri: &str, fields: &[(&str, &str)]) -> Parts {
     builder.body(()).unwrap().into_parts().0
 }
 
-fn made(passage: &Passage, parts: &Parts, role: Role) -> (Request<()>, Noticed) {
+fn made(passage: &Passage, parts: &Parts, leg: Leg) -> (Request<()>, Noticed) {
     let mut noticed = Noticed::default();
-    let request = passage.request(parts, &client(), role, &mut noticed, ());
+    let request = passage.request(parts, &client(), leg, &mut noticed, ());
     (request, noticed)
 }
 
-fn request(parts: &Parts, client: &Client, role: Role) -> Request<()> {
-    Passage::default().request(parts, client, role, &mut Noticed::default(), ())
+fn request(parts: &Parts, client: &Client, leg: Leg) -> Request<()> {
+    Passage::default().request(parts, client, leg, &mut Noticed::default(), ())
 }
 
 fn through(passage: &Passage, fields: &[(&str, &str)]) -> (HeaderMap, Noticed) {
-    let (request, noticed) = made(passage, &parts("/a?b=c", fields), Role::Served);
+    let (request, noticed) = made(passage, &parts("/a?b=c", fields), Leg::SERVED);
     (request.into_parts().0.headers, noticed)
 }
 
@@ -181,7 +184,7 @@ fn an_absolute_target_goes_in_origin_form_and_names_the_host() {
         .body(())
         .unwrap()
         .into_parts();
-    let out = request(&parts, &client(), Role::Served);
+    let out = request(&parts, &client(), Leg::SERVED);
     assert_eq!(out.uri(), "/x?y");
     assert_eq!(out.headers()["host"], "b.example:81");
 }
@@ -193,9 +196,9 @@ fn copies_are_marked_and_a_served_request_keeps_the_mark_it_came_with() {
         .body(())
         .unwrap()
         .into_parts();
-    let role = |role| request(&parts, &client(), role).headers()["supplant-role"].clone();
-    assert_eq!(role(Role::Shadow), "shadow");
-    assert_eq!(role(Role::Served), "control");
+    let role = |leg| request(&parts, &client(), leg).headers()["supplant-role"].clone();
+    assert_eq!(role(COPY), "shadow");
+    assert_eq!(role(Leg::SERVED), "control");
 }
 
 #[test]
@@ -238,7 +241,7 @@ fn userinfo_of_a_target_reaches_nobody() {
         .unwrap()
         .into_parts();
     assert_eq!(host(&parts), Some("b.example:81"));
-    let out = request(&parts, &client(), Role::Served);
+    let out = request(&parts, &client(), Leg::SERVED);
     assert_eq!(out.headers()["host"], "b.example:81");
     assert_eq!(out.headers()["x-forwarded-host"], "b.example:81");
 }
@@ -384,7 +387,7 @@ fn the_client_is_the_first_from_the_right_that_is_not_trusted() {
 #[test]
 fn a_client_over_tls_is_said_to_speak_https() {
     let client = client().over_tls();
-    let out = request(&parts("/", &[]), &client, Role::Served);
+    let out = request(&parts("/", &[]), &client, Leg::SERVED);
     assert_eq!(out.headers()["x-forwarded-proto"], "https");
 }
 
@@ -392,7 +395,7 @@ fn a_client_over_tls_is_said_to_speak_https() {
 fn via_names_the_protocol_and_a_request_that_was_here_is_noticed() {
     let mut parts = parts("/", &[("via", "1.1 a, 1.1 b")]);
     parts.version = Version::HTTP_2;
-    let (out, noticed) = made(&Passage::default(), &parts, Role::Served);
+    let (out, noticed) = made(&Passage::default(), &parts, Leg::SERVED);
     let via: Vec<_> = out.headers().get_all("via").iter().collect();
     assert_eq!(via, ["1.1 a, 1.1 b", "2.0 supplant"]);
     assert!(!noticed.looped);
@@ -405,7 +408,7 @@ fn hops_are_counted_down_for_options_and_trace_only() {
     let ask = |method: Method, text| {
         let mut parts = parts("/", &[("max-forwards", text)]);
         parts.method = method;
-        let out = request(&parts, &client(), Role::Served);
+        let out = request(&parts, &client(), Leg::SERVED);
         let left = hops_left(&parts);
         (
             left,
@@ -479,11 +482,11 @@ fn a_rewrite_moves_the_target_and_tells_the_prefix() {
         FieldEdits::default(),
         &backend(),
     );
-    let (out, _) = made(&passage, &parts("/shop/a%2Fb?q", &[]), Role::Served);
+    let (out, _) = made(&passage, &parts("/shop/a%2Fb?q", &[]), Leg::SERVED);
     assert_eq!(out.uri(), "/a%2Fb?q");
     assert_eq!(out.headers()["x-forwarded-prefix"], "/shop");
     let outer = parts("http://x/shop", &[("x-forwarded-prefix", "/outer/")]);
-    let (out, _) = made(&passage, &outer, Role::Shadow);
+    let (out, _) = made(&passage, &outer, COPY);
     assert_eq!(out.uri(), "/");
     assert_eq!(out.headers()["x-forwarded-prefix"], "/outer/shop");
 }
@@ -506,7 +509,7 @@ fn a_host_of_its_own_replaces_the_clients_which_stays_known() {
         &backend,
     );
     let parts = parts("/", &[("host", "shop.example")]);
-    let (out, _) = made(&passage, &parts, Role::Served);
+    let (out, _) = made(&passage, &parts, Leg::SERVED);
     assert_eq!(out.headers()["host"], "app.internal");
     assert_eq!(out.headers()["x-forwarded-host"], "shop.example");
     let origin = passage.origin(&parts, &client());
@@ -543,11 +546,11 @@ fn edits_reach_requests_copies_and_answers_each_in_its_place() {
             ("authorization", "s"),
         ],
     );
-    let (served, noticed) = made(&passage, &parts, Role::Served);
+    let (served, noticed) = made(&passage, &parts, Leg::SERVED);
     assert_eq!(served.headers()["x-key"], "both");
     assert!(served.headers().contains_key("authorization"));
     assert_eq!(noticed.lookalikes, 1, "an edited name is a managed one");
-    let (copy, _) = made(&passage, &parts, Role::Shadow);
+    let (copy, _) = made(&passage, &parts, COPY);
     assert_eq!(copy.headers()["x-key"], "both");
     assert_eq!(
         copy.headers()["supplant-role"],
@@ -555,8 +558,10 @@ fn edits_reach_requests_copies_and_answers_each_in_its_place() {
         "the mark is not edited"
     );
     assert!(!copy.headers().contains_key("authorization"));
-    let (control, _) = made(&passage, &parts, Role::Control);
+    let (control, _) = made(&passage, &parts, Leg::copy(Role::Control, Side::Legacy));
     assert!(control.headers().contains_key("authorization"));
+    let (again, _) = made(&passage, &parts, Leg::copy(Role::Shadow, Side::Candidate));
+    assert!(again.headers().contains_key("authorization"));
     let answer = HeaderMap::from_iter([field("server", "x"), field("x-a", "1")]);
     let answer = passage.answer(answer, None);
     assert_eq!(answer.len(), 1);
@@ -595,8 +600,8 @@ proptest! {
         let fields: Vec<_> = fields.map(|(n, v)| (n.as_str(), v.trim())).collect();
         let parts = parts("/a", &fields);
         for passage in [Passage::default(), trusting(), underscores(Underscores::Drop)] {
-            let (served, seen) = made(&passage, &parts, Role::Served);
-            let (mut copy, again) = made(&passage, &parts, Role::Shadow);
+            let (served, seen) = made(&passage, &parts, Leg::SERVED);
+            let (mut copy, again) = made(&passage, &parts, COPY);
             copy.headers_mut().remove(ROLE);
             let mut served = served.into_parts().0.headers;
             served.remove(ROLE);

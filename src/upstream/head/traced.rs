@@ -8,7 +8,7 @@ use http::request::Parts;
 
 /// Returns how often a request may still be forwarded, where it says so and its method heeds it.
 pub fn hops_left(parts: &Parts) -> Option<u64> {
-    if parts.method != Method::OPTIONS && parts.method != Method::TRACE {
+    if !matches!(parts.method, Method::OPTIONS | Method::TRACE) {
         return None;
     }
     let text = parts.headers.get(header::MAX_FORWARDS)?.to_str().ok()?;

@@ -16,6 +16,7 @@ use crate::upstream::Outgoing;
 use crate::upstream::Plan;
 use crate::upstream::Pool;
 use crate::upstream::Sent;
+use crate::upstream::ended_whole;
 use crate::upstream::head::Noticed;
 use crate::upstream::head::Passage;
 use http::Method;
@@ -78,7 +79,7 @@ pub(super) async fn call(
     let passage = job.lane.passage(side);
     let now = Instant::now();
     let plan = Plan {
-        repeatable: asked.body.is_empty(),
+        repeatable: asked.body.is_empty() && asked.parts.method.is_safe(),
         progress: None,
         response: patience,
         now,
@@ -197,6 +198,9 @@ async fn capture(
             complete = body.is_end_stream();
             break;
         }
+    }
+    if complete && !ended_whole(&body, parts.version) {
+        return Err(Failed::Error(ErrorKind::Closed));
     }
     let now = Instant::now();
     let took = now.duration_since(sent.sent_at);

@@ -262,6 +262,7 @@ impl Control {
     /// Resolves all names once, at most for `patience`, so that the first request finds addresses.
     pub async fn resolve(&self, patience: Duration) {
         let backends = self.publisher.current().backends().to_vec();
+        self.tend(&backends);
         let all = resolve_all(backends, Arc::clone(&self.unresolved));
         if tokio::time::timeout(patience, all).await.is_err() {
             tracing::warn!("names were not resolved in time; they are tried again");
@@ -375,7 +376,15 @@ impl Control {
         self.gauges.set(&board, self.writer.health());
     }
 
+    /// Sees that every backend whose rules want it is asked how it is.
+    fn tend(&self, backends: &[Arc<upstream::Backend>]) {
+        for backend in backends {
+            upstream::tend(backend, &self.tasks);
+        }
+    }
+
     pub(super) fn resolve_beside(&self) {
+        self.tend(self.publisher.current().backends());
         if self.resolving.swap(true, Ordering::AcqRel) {
             return;
         }

@@ -112,6 +112,11 @@ pub(super) fn failed(kind: ErrorKind) -> Response<Body> {
             UNREACHED,
             "supplant; error=connection_refused",
         ),
+        ErrorKind::Tls => (
+            StatusCode::BAD_GATEWAY,
+            UNREACHED,
+            "supplant; error=tls_protocol_error",
+        ),
         ErrorKind::Closed => (
             StatusCode::BAD_GATEWAY,
             INVALID,
@@ -127,6 +132,8 @@ pub(super) fn failed(kind: ErrorKind) -> Response<Body> {
             "service unavailable: out of connections\n",
             "supplant; error=connection_limit_reached",
         ),
+        ErrorKind::Busy => return spared("supplant; error=connection_limit_reached"),
+        ErrorKind::CircuitOpen => return spared("supplant; error=destination_unavailable"),
         ErrorKind::ConnectTimeout => (
             StatusCode::GATEWAY_TIMEOUT,
             LATE,
@@ -150,6 +157,15 @@ pub(super) fn failed(kind: ErrorKind) -> Response<Body> {
         ErrorKind::TooLarge => return Refusal::Body.response(),
     };
     text_response(status, text, why)
+}
+
+/// Returns what a client gets when an application is to get nothing more for now.
+fn spared(why: &'static str) -> Response<Body> {
+    let text = "service unavailable: the application has too much to do\n";
+    let mut response = text_response(StatusCode::SERVICE_UNAVAILABLE, text, why);
+    let second = HeaderValue::from_static("1");
+    response.headers_mut().insert(header::RETRY_AFTER, second);
+    response
 }
 
 /// Returns what the last recipient of a request answers whose `Max-Forwards` is used up: a TRACE

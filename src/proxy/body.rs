@@ -3,7 +3,9 @@
 use super::ending::Ending;
 use crate::upstream::Error;
 use crate::upstream::ErrorKind;
+use crate::upstream::ended_whole;
 use bytes::Bytes;
+use http::Version;
 use http_body::Frame;
 use http_body::SizeHint;
 use hyper::body::Incoming;
@@ -31,9 +33,15 @@ impl Body {
         Self::Text(None)
     }
 
-    pub(super) fn relayed(inner: Incoming, idle: Duration, ending: Ending) -> Self {
+    pub(super) fn relayed(
+        inner: Incoming,
+        version: Version,
+        idle: Duration,
+        ending: Ending,
+    ) -> Self {
         let mut relayed = Box::new(Relayed {
             inner,
+            version,
             idle: IdleTimer::new(idle),
             ending,
         });
@@ -49,6 +57,8 @@ impl Body {
 #[derive(Debug)]
 pub(super) struct Relayed {
     inner: Incoming,
+    /// The one that the side spoke.
+    version: Version,
     idle: IdleTimer,
     ending: Ending,
 }
@@ -100,6 +110,10 @@ impl Relayed {
             Poll::Ready(Some(Err(error))) => {
                 self.ending.failed(ErrorKind::Closed);
                 Poll::Ready(Some(Err(Error::with(ErrorKind::Closed, error))))
+            }
+            Poll::Ready(None) if !ended_whole(&self.inner, self.version) => {
+                self.ending.failed(ErrorKind::Closed);
+                Poll::Ready(Some(Err(Error::new(ErrorKind::Closed))))
             }
             Poll::Ready(None) => {
                 self.ending.completed();

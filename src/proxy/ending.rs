@@ -27,7 +27,9 @@ use crate::telemetry::trace;
 use crate::telemetry::trace::Spans;
 use crate::upstream::ErrorKind;
 use crate::upstream::Lease;
+use crate::upstream::Permit;
 use crate::upstream::Progress;
+use crate::upstream::Sent;
 use crate::upstream::head::Client;
 use bytes::Bytes;
 use http::HeaderMap;
@@ -84,6 +86,9 @@ pub(super) struct Ending {
     pub(super) place: Option<Place>,
     /// Its spans, where they are made.
     pub(super) spans: Option<Box<Spans>>,
+    pub(super) permit: Permit,
+    /// Whether legacy was asked because the candidate had failed.
+    fell_back: bool,
     busy: Busy,
     status: u16,
     bytes: u64,
@@ -125,6 +130,8 @@ impl Ending {
             upload: None,
             place: None,
             spans: None,
+            permit: Permit::default(),
+            fell_back: false,
             status: 0,
             bytes: 0,
             sent_at: None,
@@ -160,6 +167,7 @@ impl Ending {
         self.sent_at = Some(sent_at);
         self.head_at = Some(head_at);
         self.lease = lease;
+        self.permit.answered(status);
         self.lane.observe_head(
             self.side,
             Role::Served,
@@ -227,8 +235,39 @@ impl Ending {
         }
     }
 
+    /// The candidate failed and legacy is asked in its place: there is nothing to compare.
+    pub(super) fn falls_back(&mut self, outcome: &Result<Sent, ErrorKind>) {
+        match outcome {
+            Ok(sent) => {
+                let (status, took) = (sent.response.status().as_u16(), sent.took());
+                self.permit.answered(status);
+                self.lane
+                    .observe_head(self.side, Role::Served, status, took);
+            }
+            Err(kind) => {
+                self.permit.failed(*kind);
+                self.lane
+                    .observe_error(self.side, Role::Served, kind.as_str());
+            }
+        }
+        self.lane.backend(self.side).add_active(-1);
+        self.side = Side::Legacy;
+        self.lane.backend(self.side).add_active(1);
+        self.fell_back = true;
+        if let Some(record) = &mut self.record {
+            record.side = self.side;
+            record.reason = "fallback";
+        }
+    }
+
+    /// Returns whether legacy was asked because the candidate had failed.
+    pub(super) fn fell_back(&self) -> bool {
+        self.fell_back
+    }
+
     /// The side failed, or the client's own body did.
     pub(super) fn failed(&mut self, kind: ErrorKind) {
+        self.permit.failed(kind);
         if self.how == How::Open {
             self.how = How::Failed(kind);
         }
@@ -256,6 +295,11 @@ impl Ending {
         match self.how {
             How::Open | How::Failed(ErrorKind::Client) => self.decide(Outcome::Aborted),
             How::Failed(ErrorKind::TooLarge) => self.decide(crate::table::REFUSED),
+            How::Failed(_) if self.fell_back => self.decide(Outcome::BothError),
+            How::Completed if self.fell_back => self.decide(Outcome::CandidateError),
+            How::Failed(ErrorKind::Busy | ErrorKind::CircuitOpen) => {
+                self.decide(crate::table::REFUSED);
+            }
             How::Failed(ErrorKind::Local) => self.decide(Outcome::Shed(Shed::Local)),
             How::Failed(_) => self.decide(match self.side {
                 Side::Legacy => Outcome::LegacyError,

@@ -7,6 +7,7 @@ mod body;
 mod connection;
 mod ending;
 mod gate;
+mod fallback;
 mod listener;
 mod plane;
 pub mod scan;

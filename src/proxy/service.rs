@@ -7,6 +7,7 @@ use super::body::IdleTimer;
 use super::connection::State;
 use super::ending::Ending;
 use super::ending::Watch;
+use super::fallback;
 use super::gate::Gate;
 use super::upgrade::tunnel;
 use super::upload::Expectation;
@@ -35,8 +36,10 @@ use crate::telemetry::access::Sink;
 use crate::telemetry::access::bounded;
 use crate::telemetry::access::query_names;
 use crate::telemetry::trace::Tracer;
+use crate::upstream::Backend;
 use crate::upstream::ErrorKind;
 use crate::upstream::Outgoing;
+use crate::upstream::Permit;
 use crate::upstream::Plan;
 use crate::upstream::Pool;
 use crate::upstream::Progress;
@@ -308,22 +311,28 @@ impl Proxy {
             }
             request
         };
+        let safe = !has_body && is_safe(&parts.method);
         let plan = Plan {
-            repeatable: !has_body && is_safe(&parts.method),
+            repeatable: safe || is_keyed(&backend, &parts),
             progress: progress.as_ref(),
             response: timeouts.response,
             now: ending.arrived,
         };
-        let sent = self.thread.pool.send(&backend, plan, &mut make).await;
+        let mut idle = timeouts.idle;
+        let (permit, mut sent) = self.ask(ending.side, &backend, plan, &mut make).await;
         if !noticed.is_empty() {
             self.notice(noticed);
         }
-        let origin = passage.origin(&parts, &self.client);
-        let sent = sent.map_err(|error| {
-            tracing::debug!(side = %ending.side, error = %Chain(&error), "no answer");
-            error.kind
-        })?;
-        if watched {
+        let mut origin = passage.origin(&parts, &self.client);
+        ending.permit = permit;
+        if fallback::takes(ending, decision, safe && upgrade.is_none(), &sent) {
+            ending.falls_back(&sent);
+            drop(sent);
+            // Boxed, since it is rare.
+            (sent, origin, idle) = Box::pin(self.ask_legacy(ending, &parts)).await;
+        }
+        let sent = sent?;
+        if watched && !ending.fell_back() {
             ending.watch = Some(Box::new(Watch {
                 parts,
                 client: self.client.clone(),
@@ -341,8 +350,58 @@ impl Proxy {
             sent,
             origin,
             upgrade,
-            idle: timeouts.idle,
+            idle,
         })
+    }
+
+    /// Sends a request to a backend, if that may have one more, and awaits the head of the answer.
+    async fn ask(
+        &self,
+        side: Side,
+        backend: &Arc<Backend>,
+        plan: Plan<'_>,
+        make: &mut dyn FnMut() -> Request<Outgoing>,
+    ) -> (Permit, fallback::Outcome) {
+        let permit = match backend.admit() {
+            Ok(permit) => permit,
+            Err(kind) => return (Permit::default(), Err(kind)),
+        };
+        let sent = self.thread.pool.send(backend, plan, make).await;
+        let sent = sent.map_err(|error| {
+            tracing::debug!(%side, error = %Chain(&error), "no answer");
+            error.kind
+        });
+        (permit, sent)
+    }
+
+    /// Asks legacy in place of a candidate that failed.
+    async fn ask_legacy(
+        &self,
+        ending: &mut Ending,
+        parts: &Parts,
+    ) -> (fallback::Outcome, Option<head::Origin>, Duration) {
+        let lane = Arc::clone(&ending.lane);
+        let (backend, passage) = (lane.backend(Side::Legacy), lane.passage(Side::Legacy));
+        let timeouts = backend.config().timeouts;
+        let plan = Plan {
+            repeatable: true,
+            progress: None,
+            response: timeouts.response,
+            now: Instant::now(),
+        };
+        let mut noticed = Noticed::default();
+        let spans = ending.spans.clone();
+        let mut make = || {
+            let mut request = self.outgoing((parts, passage, &mut noticed), None, None);
+            if let Some(spans) = &spans {
+                spans.carry(request.headers_mut());
+            }
+            request
+        };
+        let (permit, sent) = self.ask(Side::Legacy, backend, plan, &mut make).await;
+        let origin = passage.origin(parts, &self.client);
+        ending.permit = permit;
+        (sent, origin, timeouts.idle)
     }
 
     fn outgoing(
@@ -434,11 +493,11 @@ impl Proxy {
             return Response::from_parts(parts, Body::empty());
         }
         let (mut parts, body) = response.into_parts();
-        parts.version = http::Version::HTTP_11;
+        let version = std::mem::replace(&mut parts.version, http::Version::HTTP_11);
         if ending.unread() {
             answer::close(&mut parts.headers);
         }
-        Response::from_parts(parts, Body::relayed(body, idle, ending))
+        Response::from_parts(parts, Body::relayed(body, version, idle, ending))
     }
 
     fn record(
@@ -492,6 +551,11 @@ struct Answered {
 
 fn is_safe(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+/// Returns whether the client lets a request with effects be repeated, and so do the rules.
+fn is_keyed(backend: &Backend, parts: &Parts) -> bool {
+    backend.config().retry.idempotent && parts.headers.contains_key("idempotency-key")
 }
 
 /// Writes an error with its causes, on one line.

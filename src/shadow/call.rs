@@ -17,6 +17,7 @@ use crate::upstream::Plan;
 use crate::upstream::Pool;
 use crate::upstream::Sent;
 use crate::upstream::head::Leg;
+use crate::upstream::ended_whole;
 use crate::upstream::head::Noticed;
 use crate::upstream::head::Passage;
 use http::HeaderValue;
@@ -82,7 +83,7 @@ pub(super) async fn call(
     let (passage, leg) = (job.lane.passage(side), Leg::copy(role, job.side));
     let now = Instant::now();
     let plan = Plan {
-        repeatable: asked.body.is_empty(),
+        repeatable: asked.body.is_empty() && asked.parts.method.is_safe(),
         progress: None,
         response: patience,
         now,
@@ -208,6 +209,9 @@ async fn capture(
             complete = body.is_end_stream();
             break;
         }
+    }
+    if complete && !ended_whole(&body, parts.version) {
+        return Err(Failed::Error(ErrorKind::Closed));
     }
     let now = Instant::now();
     let took = now.duration_since(sent.sent_at);

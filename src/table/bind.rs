@@ -193,6 +193,18 @@ impl Table {
             let active = f64::from(i32::try_from(backend.active()).unwrap_or(i32::MAX));
             let gauge = metrics.gauge("supplant_backend_active_requests", &[name]);
             gauge.set(active);
+            let open = f64::from(u8::from(backend.is_circuit_open()));
+            let gauge = metrics.gauge("supplant_backend_circuit_open", &[name]);
+            gauge.set(open);
+            let wellness = backend.wellness();
+            for (state, count) in [
+                ("well", wellness.well),
+                ("ill", wellness.ill),
+                ("ejected", wellness.ejected),
+            ] {
+                let gauge = metrics.gauge("supplant_backend_endpoints", &[name, state]);
+                gauge.set(f64::from(count));
+            }
         }
         self.export_migrated();
     }
@@ -222,7 +234,7 @@ pub fn bind(snapshot: Snapshot, previous: Option<&Table>, metrics: &Metrics) -> 
             let kept = previous
                 .and_then(|table| table.backends.iter().find(|b| b.config() == config))
                 .map(Arc::clone);
-            kept.unwrap_or_else(|| Arc::new(Backend::new(config.clone())))
+            kept.unwrap_or_else(|| Arc::new(Backend::counted(config.clone(), metrics)))
         })
         .collect();
     let now = Instant::now();

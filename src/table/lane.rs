@@ -8,6 +8,7 @@ use super::tally::Tally;
 use crate::evidence::Known;
 use crate::model::Head;
 use crate::model::Role;
+use crate::model::Share;
 use crate::model::Side;
 use crate::model::SliceId;
 use crate::model::SliceIx;
@@ -15,6 +16,7 @@ use crate::rules;
 use crate::rules::Snapshot;
 use crate::telemetry::Metrics;
 use crate::upstream::Backend;
+use crate::upstream::Budget;
 use crate::upstream::head::Passage;
 use arc_swap::ArcSwap;
 use http::HeaderMap;
@@ -67,6 +69,9 @@ const SIDES: [Side; 2] = [Side::Legacy, Side::Candidate];
 /// So many copies in a row found no place: the candidate has come to a stop.
 const STUCK: u32 = 256;
 
+/// So many requests may fall back at once, whatever their share is.
+const FALLBACKS: u32 = 10;
+
 type PerCall<T> = [[OnceLock<T>; ROLES.len()]; SIDES.len()];
 
 /// What of a slice outlives a reload: kept by its name.
@@ -80,6 +85,7 @@ pub(super) struct State {
     cookies: Cookies,
     copies: Gate,
     controls: Gate,
+    fallbacks: Budget,
     inflight: AtomicU32,
     refused_in_row: AtomicU32,
     durations: [[OnceLock<Histogram>; StatusClass::COUNT]; SIDES.len()],
@@ -99,6 +105,7 @@ impl State {
             cookies: Cookies::default(),
             copies: Gate::new(now),
             controls: Gate::new(now),
+            fallbacks: Budget::new(FALLBACKS, 0),
             inflight: AtomicU32::new(0),
             refused_in_row: AtomicU32::new(0),
             durations: Default::default(),
@@ -239,6 +246,13 @@ impl Lane {
             Some(None) => true,
             None => false,
         }
+    }
+
+    /// Returns whether the budget lets one more request fall back to legacy, and takes it if so.
+    pub fn fallback_passes(&self, budget: Share) -> bool {
+        let all = self.tally().read().requests;
+        self.state.fallbacks.requests_so_far(all, budget);
+        self.state.fallbacks.take(0)
     }
 
     /// Returns whether the caps on control calls let one more pass, and takes it if so:

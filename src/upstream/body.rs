@@ -2,9 +2,11 @@
 
 use super::error::Error;
 use bytes::Bytes;
+use http::Version;
 use http_body::Body;
 use http_body::Frame;
 use http_body::SizeHint;
+use hyper::body::Incoming;
 use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -36,6 +38,13 @@ impl Progress {
     pub fn ended(&self) -> bool {
         self.0.get().1
     }
+}
+
+/// Returns whether an answer's body that gave its last frame had really come to its end.
+///
+/// An HTTP/2 stream that was reset without an error gives no further frame either.
+pub fn ended_whole(body: &Incoming, version: Version) -> bool {
+    version != Version::HTTP_2 || body.is_end_stream()
 }
 
 /// A request body: none, whole, or streamed through.

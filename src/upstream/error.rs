@@ -12,6 +12,8 @@ pub enum ErrorKind {
     Connect,
     /// No connection could be made in time.
     ConnectTimeout,
+    /// The connection could not be made secret: no certificate that is trusted, or no TLS.
+    Tls,
     /// A failure of our own: no descriptor, no port, no memory.
     Local,
     /// No head came in time.
@@ -26,6 +28,10 @@ pub enum ErrorKind {
     Client,
     /// The client's body is over the limit.
     TooLarge,
+    /// As many requests as allowed are under way already.
+    Busy,
+    /// The backend is left alone for a while.
+    CircuitOpen,
 }
 
 impl ErrorKind {
@@ -35,6 +41,7 @@ impl ErrorKind {
             Self::NoAddress => "no_address",
             Self::Connect => "connect",
             Self::ConnectTimeout => "connect_timeout",
+            Self::Tls => "tls",
             Self::Local => "local",
             Self::ResponseTimeout => "response_timeout",
             Self::Closed => "closed",
@@ -42,7 +49,22 @@ impl ErrorKind {
             Self::Idle => "idle",
             Self::Client => "client",
             Self::TooLarge => "too_large",
+            Self::Busy => "busy",
+            Self::CircuitOpen => "circuit_open",
         }
+    }
+
+    /// Returns whether the failure says something about the application.
+    pub fn blames_backend(self) -> bool {
+        !matches!(
+            self,
+            Self::NoAddress
+                | Self::Local
+                | Self::Client
+                | Self::TooLarge
+                | Self::Busy
+                | Self::CircuitOpen
+        )
     }
 }
 
@@ -109,11 +131,39 @@ impl Error {
         Self::with(kind, error)
     }
 
+    /// Returns whether the application said that it has not looked at the request: it may be sent
+    /// again, whatever it does (RFC 9113 section 8.7).
+    pub(super) fn is_refusal(error: &hyper::Error) -> bool {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+        while let Some(current) = cause {
+            if let Some(h2) = current.downcast_ref::<h2::Error>() {
+                let refused = h2.is_reset() && h2.reason() == Some(h2::Reason::REFUSED_STREAM);
+                // A stream gets a remote GOAWAY as its error only if its number is beyond it.
+                return h2.is_remote() && (refused || h2.is_go_away());
+            }
+            cause = current.source();
+        }
+        false
+    }
+
+    /// Returns whether the application said that it takes no further request on the connection.
+    pub(super) fn is_farewell(error: &hyper::Error) -> bool {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+        while let Some(current) = cause {
+            if let Some(h2) = current.downcast_ref::<h2::Error>() {
+                return h2.is_go_away();
+            }
+            cause = current.source();
+        }
+        false
+    }
+
     fn sentence(&self) -> &'static str {
         match self.kind {
             ErrorKind::NoAddress => "the backend has no address to connect to",
             ErrorKind::Connect => "no connection to the backend",
             ErrorKind::ConnectTimeout => "no connection to the backend in time",
+            ErrorKind::Tls => "the connection to the backend could not be made secret",
             ErrorKind::Local => "no connection to the backend for want of our own resources",
             ErrorKind::ResponseTimeout => "no answer from the backend in time",
             ErrorKind::Closed => "the backend closed before its answer was whole",
@@ -121,6 +171,8 @@ impl Error {
             ErrorKind::Idle => "the body stood still for too long",
             ErrorKind::Client => "the client's body did not arrive",
             ErrorKind::TooLarge => "the client's body is over the limit",
+            ErrorKind::Busy => "the backend has as many requests as it may",
+            ErrorKind::CircuitOpen => "the backend is left alone for a while",
         }
     }
 }

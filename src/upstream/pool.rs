@@ -1,58 +1,71 @@
-//! Kept connections of one thread, and what may be sent again.
+//! Sends requests over the kept connections of one thread, and decides what may be sent again.
 //!
-//! A request without a body and with a safe method is sent once more on a fresh connection when a
-//! kept one closes under it (RFC 9110 section 9.2.2). Every other request takes a fresh connection
-//! or one that was idle for less than a second, and once a byte of it may have left it is never
-//! sent twice. What hyper hands back unsent may always be sent again.
+//! | what happened | what follows |
+//! |---|---|
+//! | no connection | another endpoint, for every request |
+//! | the connection gave the request back unsent, or HTTP/2 refused it | again, for every request whose body is still here |
+//! | a kept connection closed under it, no answer | once more on a fresh one, where it may be repeated |
+//! | a fresh connection closed under it, no answer | once more on another endpoint, where it may be repeated |
+//! | anything else | the failure is the answer |
+//!
+//! What may be repeated is a safe method without a body (RFC 9110 section 9.2.2), and what the rules
+//! add. The last two rows take from the backend's budget of retries.
 
 use super::Backend;
 use super::body::Outgoing;
 use super::body::Progress;
-use super::connect::Address;
-use super::connect::Stream;
+use super::check;
+use super::choose::choose;
 use super::deadline::Deadlines;
 use super::error::Error;
 use super::error::ErrorKind;
+use super::lines;
+use super::replay::Again;
+use super::target::Held;
+use super::target::Sender;
+use super::target::Target;
+use crate::clock;
+use crate::rules::Scheme;
 use http::Request;
 use http::Response;
+use http::header;
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use std::cell::Cell;
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Weak;
 use std::time::Duration;
 use tokio::time::Instant;
 
-type Sender = http1::SendRequest<Outgoing>;
+/// How often a request that was never looked at is tried on other connections.
+const UNSENT_TRIES: u32 = 8;
+/// How many endpoints are tried for one request.
+const PLACES: u32 = 8;
+/// How many of them may take as long as a connection may.
+const SLOW_PLACES: u32 = 2;
+/// The longest wait before a request is repeated, in microseconds; how long is up to chance, so that
+/// many that failed at once do not come back at once.
+const JITTER: u64 = 20_000;
 
-/// How long a connection may have been idle to carry a request that must not be sent twice.
-const FRESH_ENOUGH: Duration = Duration::from_secs(1);
-
-/// How many turns of the scheduler a kept connection gets to become ready.
-const TURNS: usize = 3;
-
-/// How often a request that was never written is tried on other connections.
-const UNSENT_TRIES: usize = 8;
-
+/// What one thread has of a backend.
 #[derive(Debug)]
-struct Idle {
-    sender: Sender,
-    since: Instant,
-}
-
-#[derive(Debug)]
-struct Target {
-    address: Address,
-    keepalive: Duration,
-    idle: RefCell<VecDeque<Idle>>,
+struct Group {
+    generation: u64,
+    targets: Box<[Rc<Target>]>,
+    /// Requests since the retry budget was told last.
+    asked: Cell<u32>,
+    /// Whether there is a choice, so that loads and failures are of interest.
+    counted: bool,
+    /// Whether any address may refuse a request that it was sent.
+    refuses: bool,
+    alive: Weak<()>,
 }
 
 /// The kept connections of one thread.
 #[derive(Debug)]
 pub struct Pool {
-    backends: RefCell<Vec<Rc<[Rc<Target>]>>>,
+    groups: RefCell<Vec<Option<Rc<Group>>>>,
     deadlines: Deadlines,
     idle_max: usize,
 }
@@ -60,7 +73,8 @@ pub struct Pool {
 /// How a request is to be sent.
 #[derive(Debug)]
 pub struct Plan<'a> {
-    /// Safe and without a body: may be sent again on a fresh connection.
+    /// Whether it may be sent again although it may have been acted on: a safe method without a
+    /// body, or what the rules say.
     pub repeatable: bool,
     /// How far the body has come; none if there is no streamed body.
     pub progress: Option<&'a Progress>,
@@ -85,111 +99,118 @@ pub struct Sent {
     pub head_at: Instant,
 }
 
-/// A connection in use. Dropping it closes the connection.
+impl Sent {
+    /// Returns the time from the request sent to the head of the answer.
+    pub fn took(&self) -> Duration {
+        self.head_at.saturating_duration_since(self.sent_at)
+    }
+}
+
+/// A connection in use. Dropping it closes the connection, or ends the one stream of HTTP/2.
 #[derive(Debug)]
 pub struct Lease {
     sender: Sender,
-    target: Rc<Target>,
+    held: Held,
     idle_max: usize,
 }
 
 impl Lease {
     /// Keeps the connection for the next request; only for an answer that ended whole.
     pub fn give_back(self, now: Instant) {
-        if self.sender.is_closed() {
-            return;
+        match self.sender {
+            Sender::One(sender) => self.held.target.keep(sender, now, self.idle_max),
+            // Its place is free as soon as it is dropped.
+            Sender::Many(_) => {}
         }
-        let mut idle = self.target.idle.borrow_mut();
-        if idle.len() >= self.idle_max {
-            idle.pop_front();
-        }
-        idle.push_back(Idle {
-            sender: self.sender,
-            since: now,
-        });
     }
 }
 
 enum Tried {
     Answered(Box<Sent>),
+    /// A connection of its own gave it back.
     Unsent(Box<Request<Outgoing>>, Error),
+    /// A shared connection did not take it, or the application did not look at it.
+    Refused(Error),
     Failed(Error),
+}
+
+/// Where a request stands between its tries.
+struct Course<'a> {
+    backend: &'a Backend,
+    group: Rc<Group>,
+    again: Again,
+    place: usize,
+    /// Places that failed.
+    avoid: u64,
+    /// Whether only a new connection will do.
+    fresh: bool,
+    repeated: bool,
+    unconnected: u32,
+    slow: u32,
+    unsent: u32,
 }
 
 impl Pool {
     /// Makes a pool that keeps at most `idle_max` connections to each address.
     pub fn new(idle_max: usize) -> Self {
         Self {
-            backends: RefCell::default(),
+            groups: RefCell::default(),
             deadlines: Deadlines::default(),
             idle_max: idle_max.max(1),
         }
     }
 
-    /// Sends a request to one of a backend's addresses, in turn, and waits for the answer's head.
+    /// Sends a request to one of a backend's addresses and waits for the answer's head.
     ///
-    /// `make` is called once, and once more when a repeatable request met a closed connection.
+    /// `make` is called once, and again for a request without a streamed body that is sent again.
     pub async fn send(
         &self,
         backend: &Backend,
         plan: Plan<'_>,
         make: &mut dyn FnMut() -> Request<Outgoing>,
     ) -> Result<Sent, Error> {
-        let targets = self.targets(backend);
-        if targets.is_empty() {
+        let group = self.group(backend);
+        if group.targets.is_empty() {
             return Err(Error::new(ErrorKind::NoAddress));
         }
-        let first = backend.turn();
-        let mut refused = 0;
-        let mut sent_again = false;
-        let mut fresh = false;
+        group.asked.set(group.asked.get().saturating_add(1));
         let mut request = make();
-        for _ in 0..UNSENT_TRIES + targets.len() {
-            let target = &targets[(first + refused) % targets.len()];
-            let kept = if fresh {
+        let again = Again::of(&mut request, plan.repeatable || group.refuses);
+        let mut course = Course::new(backend, group, again, plan.now);
+        loop {
+            let target = Rc::clone(&course.group.targets[course.place]);
+            let kept = if course.fresh {
                 None
             } else {
-                target.take(&plan).await
+                target.take(plan.now, plan.repeatable).await
             };
             let was_kept = kept.is_some();
             let (sender, connect) = if let Some(sender) = kept {
                 (sender, Duration::ZERO)
             } else {
                 let started = Instant::now();
+                let one = wants_tunnel(&request);
                 // Boxed, since it is rare: a request on a kept connection carries no room for it.
-                match Box::pin(target.connect(backend.config().timeouts.connect)).await {
+                match Box::pin(target.connect(backend, course.fresh, one)).await {
                     Ok(sender) => (sender, started.elapsed()),
                     Err(error) => {
-                        refused += 1;
-                        if refused >= targets.len() {
-                            return Err(error);
-                        }
+                        course.unconnected(error)?;
                         continue;
                     }
                 }
             };
-            match self.try_on(target, sender, request, &plan, connect).await {
+            let tried = self
+                .try_on(&course, &target, sender, request, &plan, connect)
+                .await;
+            request = match tried {
                 Tried::Answered(sent) => return Ok(*sent),
-                Tried::Unsent(back, error) => {
-                    if !was_kept && fresh {
-                        return Err(error);
-                    }
-                    fresh = !was_kept;
-                    request = *back;
-                }
+                Tried::Unsent(back, error) => course.unsent(*back, error, was_kept)?,
+                Tried::Refused(error) => Box::pin(course.refused(error, make)).await?,
                 Tried::Failed(error) => {
-                    let raced =
-                        was_kept && matches!(error.kind, ErrorKind::Closed | ErrorKind::Malformed);
-                    if !plan.repeatable || sent_again || !raced {
-                        return Err(error);
-                    }
-                    sent_again = true;
-                    fresh = true;
-                    request = make();
+                    Box::pin(course.failed(error, was_kept, plan.repeatable, make)).await?
                 }
-            }
+            };
         }
-        Err(Error::new(ErrorKind::Closed))
     }
 
     /// Ends the waiting of requests whose deadline has passed. The owner calls it at every
@@ -198,50 +219,36 @@ impl Pool {
         self.deadlines.sweep(now);
     }
 
-    /// Drops connections that were idle for longer than their backend allows.
+    /// Drops connections that were idle for longer than their backend allows, and all of backends
+    /// that are no more.
     pub fn sweep(&self, now: Instant) {
-        for targets in self.backends.borrow().iter() {
-            for target in targets.iter() {
-                let mut idle = target.idle.borrow_mut();
-                idle.retain(|kept| {
-                    now.duration_since(kept.since) < target.keepalive && !kept.sender.is_closed()
-                });
+        for group in self.groups.borrow_mut().iter_mut() {
+            let Some(some) = group else { continue };
+            if some.alive.strong_count() == 0 {
+                *group = None;
+                continue;
+            }
+            for target in &some.targets {
+                target.sweep(now);
             }
         }
     }
 
-    fn targets(&self, backend: &Backend) -> Rc<[Rc<Target>]> {
-        let addresses = backend.addresses.load();
-        let mut backends = self.backends.borrow_mut();
-        if backends.len() <= backend.id() {
-            backends.resize_with(backend.id() + 1, || Rc::new([]));
+    fn group(&self, backend: &Backend) -> Rc<Group> {
+        let generation = backend.generation();
+        let mut groups = self.groups.borrow_mut();
+        if let Some(Some(group)) = groups.get(backend.id())
+            && group.generation == generation
+        {
+            return Rc::clone(group);
         }
-        let targets = &mut backends[backend.id()];
-        let same = targets.len() == addresses.len()
-            && targets
-                .iter()
-                .zip(addresses.iter())
-                .all(|(t, a)| t.address == *a);
-        if !same {
-            let old = Rc::clone(targets);
-            *targets = addresses
-                .iter()
-                .map(|address| {
-                    let kept = old.iter().find(|t| t.address == *address);
-                    kept.map_or_else(
-                        || {
-                            Rc::new(Target {
-                                address: address.clone(),
-                                keepalive: backend.config().timeouts.keepalive,
-                                idle: RefCell::default(),
-                            })
-                        },
-                        Rc::clone,
-                    )
-                })
-                .collect();
+        if groups.len() <= backend.id() {
+            groups.resize_with(backend.id() + 1, || None);
         }
-        Rc::clone(targets)
+        let place = &mut groups[backend.id()];
+        let group = Rc::new(Group::new(backend, generation, place.as_deref()));
+        *place = Some(Rc::clone(&group));
+        group
     }
 
     /// Awaits an answer for as long as the plan allows: its time starts when the request's last byte
@@ -270,81 +277,265 @@ impl Pool {
 
     async fn try_on(
         &self,
+        course: &Course<'_>,
         target: &Rc<Target>,
         mut sender: Sender,
-        request: Request<Outgoing>,
+        mut request: Request<Outgoing>,
         plan: &Plan<'_>,
         connect: Duration,
     ) -> Tried {
         let sent_at = Instant::now();
-        let answer = sender.try_send_request(request);
-        let answer = std::pin::pin!(answer);
-        match self.in_time(answer, plan, sent_at).await {
+        let held = Held::new(target, course.group.counted);
+        let answer = match &mut sender {
+            Sender::One(one) => {
+                let answer = std::pin::pin!(one.try_send_request(request));
+                self.in_time(answer, plan, sent_at).await
+            }
+            Sender::Many(seat) => {
+                lines::many_form(&mut request, &target.endpoint);
+                // Boxed, so that a request on a connection of its own carries no room for it.
+                let answer = Box::pin(seat.sender().try_send_request(request));
+                let mut answer = std::pin::pin!(answer);
+                self.in_time(answer.as_mut(), plan, sent_at).await
+            }
+        };
+        match answer {
             None => Tried::Failed(Error::new(ErrorKind::ResponseTimeout)),
-            Some(Ok(response)) => Tried::Answered(Box::new(Sent {
-                response,
-                lease: Lease {
-                    sender,
-                    target: Rc::clone(target),
-                    idle_max: self.idle_max,
-                },
-                connect,
-                sent_at,
-                head_at: Instant::now(),
-            })),
-            Some(Err(mut failed)) => match failed.take_message() {
-                Some(request) => {
-                    Tried::Unsent(Box::new(request), Error::speaking(failed.into_error()))
+            Some(Ok(response)) => {
+                if let Sender::One(_) = sender {
+                    if !check::is_framed(response.headers(), response.body()) {
+                        return Tried::Failed(Error::new(ErrorKind::Malformed));
+                    }
+                    if !connect.is_zero() {
+                        let keepalive = course.backend.config().timeouts.keepalive;
+                        target.learn(response.headers(), keepalive);
+                    }
                 }
-                None => Tried::Failed(Error::speaking(failed.into_error())),
-            },
+                course.answered(target, response.status().as_u16());
+                Tried::Answered(Box::new(Sent {
+                    response,
+                    lease: Lease {
+                        sender,
+                        held,
+                        idle_max: self.idle_max,
+                    },
+                    connect,
+                    sent_at,
+                    head_at: Instant::now(),
+                }))
+            }
+            Some(Err(failed)) => not_answered(&sender, failed),
         }
     }
 }
 
-impl Target {
-    async fn take(&self, plan: &Plan<'_>) -> Option<Sender> {
-        let limit = if plan.repeatable {
-            self.keepalive
-        } else {
-            self.keepalive.min(FRESH_ENOUGH)
-        };
-        loop {
-            let sender = {
-                let mut idle = self.idle.borrow_mut();
-                let newest = idle.back()?;
-                if plan.now.duration_since(newest.since) >= limit {
-                    return None;
-                }
-                idle.pop_back()?.sender
-            };
-            // Where the last answer has only just ended, the connection's own task must run first.
-            for _ in 0..TURNS {
-                if sender.is_ready() {
-                    return Some(sender);
-                }
-                if sender.is_closed() {
-                    break;
-                }
-                tokio::task::yield_now().await;
+fn not_answered(
+    sender: &Sender,
+    mut failed: hyper::client::conn::TrySendError<Request<Outgoing>>,
+) -> Tried {
+    let message = failed.take_message();
+    let error = failed.into_error();
+    match (sender, message) {
+        (Sender::One(_), Some(request)) => Tried::Unsent(Box::new(request), Error::speaking(error)),
+        (Sender::Many(seat), Some(_)) => {
+            seat.retire();
+            Tried::Refused(Error::speaking(error))
+        }
+        (Sender::Many(seat), None) if Error::is_refusal(&error) => {
+            if Error::is_farewell(&error) {
+                seat.retire();
             }
+            Tried::Refused(Error::speaking(error))
+        }
+        (_, None) => Tried::Failed(Error::speaking(error)),
+    }
+}
+
+impl Group {
+    fn new(backend: &Backend, generation: u64, old: Option<&Self>) -> Self {
+        let keepalive = backend.config().timeouts.keepalive;
+        let old = old.map_or(&[][..], |old| &*old.targets);
+        let targets: Box<[_]> = backend
+            .endpoints()
+            .iter()
+            .map(|endpoint| {
+                let known = old.iter().find(|t| t.endpoint.is_same(endpoint));
+                let made = || Rc::new(Target::new(endpoint.clone(), keepalive));
+                known.map_or_else(made, Rc::clone)
+            })
+            .collect();
+        Self {
+            generation,
+            counted: targets.len() > 1,
+            refuses: targets.iter().any(|t| t.endpoint.scheme != Scheme::Http),
+            targets,
+            asked: Cell::new(0),
+            alive: backend.alive(),
         }
     }
 
-    async fn connect(&self, patience: Duration) -> Result<Sender, Error> {
-        let stream = Stream::connect(&self.address, patience).await?;
-        let (sender, connection) = http1::Builder::new()
-            .preserve_header_case(true)
-            .max_headers(256)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(Error::speaking)?;
-        tokio::task::spawn_local(async move {
-            // How a connection ended is told to the request it carried.
-            if let Err(error) = connection.with_upgrades().await {
-                tracing::trace!(%error, "a connection to a backend ended");
-            }
-        });
-        Ok(sender)
+    fn choose(&self, backend: &Backend, now: Instant, avoid: u64) -> usize {
+        if !self.counted {
+            return 0;
+        }
+        let now = backend.millis(now);
+        let ejection = &backend.config().ejection;
+        choose(
+            self.targets.len(),
+            |place| self.targets[place].endpoint.share(now, ejection),
+            |place| self.targets[place].endpoint.inflight(),
+            avoid,
+            clock::chance(),
+        )
     }
+}
+
+impl<'a> Course<'a> {
+    fn new(backend: &'a Backend, group: Rc<Group>, again: Again, now: Instant) -> Self {
+        let place = group.choose(backend, now, 0);
+        Self {
+            backend,
+            group,
+            again,
+            place,
+            avoid: 0,
+            fresh: false,
+            repeated: false,
+            unconnected: 0,
+            slow: 0,
+            unsent: 0,
+        }
+    }
+
+    /// Goes on to another place; returns whether there is one that was not tried.
+    fn elsewhere(&mut self) -> bool {
+        if self.place < 64 {
+            self.avoid |= 1 << self.place;
+        }
+        let count = self.group.targets.len();
+        if self.avoid.count_ones() as usize >= count.min(64) {
+            return false;
+        }
+        self.place = self.group.choose(self.backend, Instant::now(), self.avoid);
+        true
+    }
+
+    fn unconnected(&mut self, error: Error) -> Result<(), Error> {
+        if matches!(error.kind, ErrorKind::Local | ErrorKind::Busy) {
+            return Err(error);
+        }
+        self.blame();
+        self.unconnected += 1;
+        self.slow += u32::from(error.kind == ErrorKind::ConnectTimeout);
+        if self.unconnected >= PLACES || self.slow >= SLOW_PLACES || !self.elsewhere() {
+            return Err(error);
+        }
+        self.backend.retried("connect");
+        Ok(())
+    }
+
+    fn unsent(
+        &mut self,
+        back: Request<Outgoing>,
+        error: Error,
+        was_kept: bool,
+    ) -> Result<Request<Outgoing>, Error> {
+        self.unsent += 1;
+        if (!was_kept && self.fresh) || self.unsent > UNSENT_TRIES {
+            return Err(error);
+        }
+        self.fresh = !was_kept;
+        self.backend.retried("unsent");
+        Ok(back)
+    }
+
+    async fn refused(
+        &mut self,
+        error: Error,
+        make: &mut dyn FnMut() -> Request<Outgoing>,
+    ) -> Result<Request<Outgoing>, Error> {
+        self.unsent += 1;
+        if self.unsent > UNSENT_TRIES {
+            return Err(error);
+        }
+        let Some(request) = self.again.next(make) else {
+            return Err(error);
+        };
+        if self.unsent > 1 {
+            jitter().await;
+        }
+        self.place = self.group.choose(self.backend, Instant::now(), 0);
+        self.backend.retried("refused");
+        Ok(request)
+    }
+
+    async fn failed(
+        &mut self,
+        error: Error,
+        was_kept: bool,
+        repeatable: bool,
+        make: &mut dyn FnMut() -> Request<Outgoing>,
+    ) -> Result<Request<Outgoing>, Error> {
+        let closed = matches!(error.kind, ErrorKind::Closed | ErrorKind::Malformed);
+        let raced = was_kept && closed;
+        if !raced && error.kind.blames_backend() {
+            self.blame();
+        }
+        let other = closed && self.group.targets.len() > 1;
+        if !repeatable || self.repeated || !(raced || other) || !self.may_repeat() {
+            return Err(error);
+        }
+        let Some(request) = self.again.next(make) else {
+            return Err(error);
+        };
+        self.repeated = true;
+        if raced {
+            self.fresh = true;
+            self.backend.retried("closed_idle");
+        } else {
+            if !self.elsewhere() {
+                return Err(error);
+            }
+            jitter().await;
+            self.backend.retried("failed");
+        }
+        Ok(request)
+    }
+
+    fn may_repeat(&self) -> bool {
+        let asked = self.group.asked.replace(0);
+        self.backend.may_repeat(asked.into())
+    }
+
+    fn blame(&self) {
+        if self.group.counted {
+            self.backend
+                .failed(&self.group.targets[self.place].endpoint);
+        }
+    }
+
+    fn answered(&self, target: &Target, status: u16) {
+        if !self.group.counted {
+            return;
+        }
+        if is_failure(status) {
+            self.backend.failed(&target.endpoint);
+        } else {
+            target.endpoint.succeeded();
+        }
+    }
+}
+
+/// Returns whether an answer says that the application behind it does not work.
+pub(super) fn is_failure(status: u16) -> bool {
+    matches!(status, 502..=504)
+}
+
+fn wants_tunnel(request: &Request<Outgoing>) -> bool {
+    request.headers().contains_key(header::UPGRADE)
+}
+
+async fn jitter() {
+    let micros = clock::chance() % JITTER;
+    tokio::time::sleep(Duration::from_micros(micros)).await;
 }

@@ -30,4 +30,5 @@ mod soup;
 mod support;
 mod takeback;
 mod traces;
+mod upstream;
 mod wire;

@@ -100,12 +100,22 @@ impl Request {
         let mut put = |name: &str, value: Option<&str>| {
             attributes.extend(value.map(|value| KeyValue::text(name, value)));
         };
-        put("server.address", record.host.as_deref());
+        let host = record
+            .host
+            .as_deref()
+            .map(|host| match host.rsplit_once(':') {
+                Some((name, port)) if port.parse::<u16>().is_ok() => (name, Some(port)),
+                _ => (host, None),
+            });
+        put("server.address", host.map(|(name, _)| name));
         put("url.query", record.query.as_deref());
         put(
             "client.address",
             record.client.map(|c| c.to_string()).as_deref(),
         );
+        if let Some(port) = host.and_then(|(_, port)| port?.parse::<u16>().ok()) {
+            attributes.push(KeyValue::number("server.port", port.into()));
+        }
         if record.aborted {
             attributes.push(KeyValue::bool("supplant.aborted", true));
         }

@@ -268,7 +268,8 @@ impl State {
     }
 
     /// Notes one more request; the one that reaches the limit is the last on this connection.
-    pub(super) fn asked(&self, limit: u64) {
+    pub(super) fn asked(&self, limit: Option<u64>) {
+        let Some(limit) = limit else { return };
         self.requests.set(self.requests.get() + 1);
         if self.requests.get() >= limit {
             self.wish(Wish::Close);

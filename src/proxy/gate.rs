@@ -180,6 +180,20 @@ mod tests {
         assert_eq!(free.count(), 10);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_listener_without_descriptors_rests_and_counts() {
+        let metrics = Metrics::new();
+        let gate = Gate::new(&Limits::default(), &metrics);
+        let start = Instant::now();
+        gate.failed(&rustix::io::Errno::MFILE.into()).await;
+        gate.failed(&io::ErrorKind::ConnectionAborted.into()).await;
+        assert!(start.elapsed() >= 2 * REST);
+        for reason in ["descriptors", "other"] {
+            let name = "supplant_accept_errors_total";
+            assert_eq!(metrics.counter(name, &[reason]).get(), 1, "{reason}");
+        }
+    }
+
     #[test]
     fn a_place_is_free_again_when_its_request_has_ended() {
         let limits = Limits {

@@ -35,6 +35,7 @@ use crate::telemetry::access::Record;
 use crate::telemetry::access::Sink;
 use crate::telemetry::access::bounded;
 use crate::telemetry::access::query_names;
+use crate::telemetry::trace::Spans;
 use crate::telemetry::trace::Tracer;
 use crate::upstream::Backend;
 use crate::upstream::ErrorKind;
@@ -120,9 +121,7 @@ impl Proxy {
         let chance = clock::chance();
         let unread = !body.is_end_stream();
         let gate = &self.thread.gate;
-        if let Some(limit) = gate.requests {
-            self.connection.asked(limit);
-        }
+        self.connection.asked(gate.requests);
         let Some(place) = gate.enter() else {
             return self.refuse(table.lane(None), Refusal::Busy, unread);
         };
@@ -152,10 +151,7 @@ impl Proxy {
         }
         let (open, watched, mirror) = Self::count(&lane, &decision, &parts, arrived);
         let id = PairId(chance);
-        let tracer = self.thread.tracer.as_ref();
-        let spans = tracer.map(|tracer| Box::new(tracer.begin(&parts.headers)));
-        let wanted = self.thread.log.is_on() || spans.as_ref().is_some_and(|s| s.sampled());
-        let record = wanted.then(|| self.record(&lane, &decision, &parts, id, mirror));
+        let (spans, record) = self.observed(&lane, &decision, &parts, id, mirror);
         let side = decision.primary;
         let method = parts.method.clone();
         let thread = Rc::clone(&self.thread);
@@ -498,6 +494,22 @@ impl Proxy {
             answer::close(&mut parts.headers);
         }
         Response::from_parts(parts, Body::relayed(body, version, idle, ending))
+    }
+
+    /// Returns what the log and traces will tell, where somebody wants them.
+    fn observed(
+        &self,
+        lane: &Lane,
+        decision: &Decision,
+        parts: &Parts,
+        id: PairId,
+        mirror: &'static str,
+    ) -> (Option<Box<Spans>>, Option<Box<Record>>) {
+        let tracer = self.thread.tracer.as_ref();
+        let spans = tracer.map(|tracer| Box::new(tracer.begin(&parts.headers)));
+        let wanted = self.thread.log.is_on() || spans.as_ref().is_some_and(|s| s.sampled());
+        let record = wanted.then(|| self.record(lane, decision, parts, id, mirror));
+        (spans, record)
     }
 
     fn record(

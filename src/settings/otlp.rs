@@ -93,8 +93,8 @@ impl Otlp {
         let batch = number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512).clamp(1, queue);
         let default = number("OTEL_EXPORTER_OTLP_TIMEOUT", 10_000);
         let timeout = number("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", default);
-        let (sampler, complaint) =
-            sampler(get("OTEL_TRACES_SAMPLER"), get("OTEL_TRACES_SAMPLER_ARG"));
+        let (name, share) = (get("OTEL_TRACES_SAMPLER"), get("OTEL_TRACES_SAMPLER_ARG"));
+        let (sampler, complaint) = sampler(name.as_deref(), share.as_deref());
         complaints.extend(complaint);
         let mut resource = pairs(&get("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default());
         let named = resource.iter().any(|(name, _)| name == "service.name");
@@ -123,7 +123,7 @@ fn endpoint(url: &str) -> Option<http::Uri> {
     (uri.scheme_str() == Some("http") && uri.host().is_some()).then_some(uri)
 }
 
-fn sampler(name: Option<String>, share: Option<String>) -> (Sampler, Option<String>) {
+fn sampler(name: Option<&str>, share: Option<&str>) -> (Sampler, Option<String>) {
     let default = Sampler {
         by_parent: true,
         root: Root::On,
@@ -133,9 +133,9 @@ fn sampler(name: Option<String>, share: Option<String>) -> (Sampler, Option<Stri
     };
     let (by_parent, rest) = match name.strip_prefix("parentbased_") {
         Some(rest) => (true, rest),
-        None => (false, name.as_str()),
+        None => (false, name),
     };
-    let ratio = share.as_deref().map_or(Some(1.0), |s| {
+    let ratio = share.map_or(Some(1.0), |s| {
         s.parse().ok().filter(|r| (0.0..=1.0).contains(r))
     });
     let root = match (rest, ratio) {

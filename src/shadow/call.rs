@@ -9,6 +9,7 @@ use crate::compare::Answer;
 use crate::compare::CapturedBody;
 use crate::model::Role;
 use crate::model::Side;
+use crate::telemetry::trace::Context;
 use crate::telemetry::trace::Copied;
 use crate::telemetry::trace::Copies;
 use crate::upstream::ErrorKind;
@@ -16,8 +17,8 @@ use crate::upstream::Outgoing;
 use crate::upstream::Plan;
 use crate::upstream::Pool;
 use crate::upstream::Sent;
-use crate::upstream::head::Leg;
 use crate::upstream::ended_whole;
+use crate::upstream::head::Leg;
 use crate::upstream::head::Noticed;
 use crate::upstream::head::Passage;
 use http::HeaderValue;
@@ -123,23 +124,34 @@ pub(super) async fn call(
     };
     let done = done.map(|called| as_clients_see(called, job, side));
     observe(job, side, role, &done);
-    if let Some((trace, (context, started))) = traced {
-        trace.ended(Copied {
-            context,
-            link: None,
-            started,
-            took: now.elapsed(),
-            slice: job.lane.id().clone(),
-            side,
-            role,
-            method: asked.parts.method.clone(),
-            done: match &done {
-                Ok(called) => Ok(called.answer.status),
-                Err(failed) => Err(failed.as_str()),
-            },
-        });
+    if let Some((trace, begun)) = traced {
+        trace.ended(copied(job, (side, role), begun, now.elapsed(), &done));
     }
     done
+}
+
+/// Returns what the span of a copy tells.
+fn copied(
+    job: &Job,
+    (side, role): (Side, Role),
+    (context, started): (Context, u64),
+    took: Duration,
+    done: &Result<Called, Failed>,
+) -> Copied {
+    Copied {
+        context,
+        link: None,
+        started,
+        took,
+        slice: job.lane.id().clone(),
+        side,
+        role,
+        method: job.asked.parts.method.clone(),
+        done: match done {
+            Ok(called) => Ok(called.answer.status),
+            Err(failed) => Err(failed.as_str()),
+        },
+    }
 }
 
 fn timed_out(deadline: Instant) -> Failed {

@@ -21,6 +21,11 @@ pub fn export(metrics: &Metrics) {
             .gauge("process_resident_memory_bytes", &[])
             .set(f64::from(pages) * f64::from(page));
     }
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let limit = limit.map(|limit| u32::try_from(limit).unwrap_or(u32::MAX));
+    metrics
+        .gauge("process_max_fds", &[])
+        .set(limit.map_or(f64::INFINITY, f64::from));
     if let Ok(open) = std::fs::read_dir("/proc/self/fd") {
         let open = u32::try_from(open.count()).unwrap_or(u32::MAX);
         metrics.gauge("process_open_fds", &[]).set(f64::from(open));

@@ -16,6 +16,7 @@ use std::time::Duration;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::io::ReadBuf;
+use tokio::net::TcpSocket;
 use tokio::net::TcpStream;
 use tokio::net::UnixStream;
 use tokio_rustls::client::TlsStream;
@@ -63,8 +64,12 @@ impl Stream {
         let connecting = async {
             match address {
                 Address::Tcp(address) => {
-                    let stream = TcpStream::connect(address).await?;
-                    descriptors::check(&stream)?;
+                    let socket = match address {
+                        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+                        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+                    };
+                    descriptors::check(&socket)?;
+                    let stream = socket.connect(*address).await?;
                     stream.set_nodelay(true)?;
                     Ok(Self::Tcp(stream))
                 }

@@ -294,6 +294,31 @@ fn a_flood_of_clients_locks_nobody_out_of_the_admin_side() {
 }
 
 #[test]
+fn without_any_descriptor_nothing_spins_and_clients_are_served_when_there_are_some_again() {
+    let origin = json();
+    let process = Process::start(with(rules(&origin, "")));
+    let mut known = Client::connect(process.data);
+    assert_eq!(known.ask("GET", "/", &[], b"").status, 200);
+    let before = process.allow_descriptors(Some(4));
+    let mut waiting: Vec<_> = (0..5).map(|_| Client::connect(process.data)).collect();
+    for client in &mut waiting {
+        client.send(REQUEST);
+    }
+    let used = process.seconds_used();
+    pause(1_000);
+    let used = process.seconds_used() - used;
+    // Who is connected is served meanwhile, on the connection that is kept to the application.
+    assert_eq!(known.ask("GET", "/", &[], b"").status, 200);
+    process.allow_descriptors(before);
+    for client in &mut waiting {
+        assert_eq!(client.read(false).unwrap().status, 200);
+    }
+    let errors = process.metric("supplant_accept_errors_total{reason=\"descriptors\"}");
+    println!("{used} s of processor time in 1 s, {errors} errors");
+    assert!(used < 0.3 && errors > 0.0 && errors < 150.0);
+}
+
+#[test]
 fn more_requests_than_may_be_under_way_are_refused_at_once() {
     let origin = Origin::start(|seen| match seen.target.as_str() {
         "/slow" => Reply::Stall,

@@ -53,7 +53,7 @@ fn fields(mut bytes: &[u8]) -> Vec<Field<'_>> {
     out
 }
 
-fn all<'a>(message: &'a [u8], number: u64) -> impl Iterator<Item = &'a [u8]> {
+fn all(message: &[u8], number: u64) -> impl Iterator<Item = &[u8]> {
     let found = fields(message).into_iter();
     found.filter(move |f| f.0 == number).map(|f| f.2)
 }

@@ -100,20 +100,30 @@ impl Request {
         let mut put = |name: &str, value: Option<&str>| {
             attributes.extend(value.map(|value| KeyValue::text(name, value)));
         };
-        put("server.address", record.host.as_deref());
+        let host = record
+            .host
+            .as_deref()
+            .map(|host| match host.rsplit_once(':') {
+                Some((name, port)) if port.parse::<u16>().is_ok() => (name, Some(port)),
+                _ => (host, None),
+            });
+        put("server.address", host.map(|(name, _)| name));
         put("url.query", record.query.as_deref());
         put(
             "client.address",
             record.client.map(|c| c.to_string()).as_deref(),
         );
+        if let Some(port) = host.and_then(|(_, port)| port?.parse::<u16>().ok()) {
+            attributes.push(KeyValue::number("server.port", port.into()));
+        }
         if record.aborted {
             attributes.push(KeyValue::bool("supplant.aborted", true));
         }
         let failed = self.end(&mut attributes, 500);
         Span {
-            trace_id: trace(spans.server),
-            span_id: span(spans.server.span),
-            parent_span_id: spans.parent.map_or_else(Vec::new, span),
+            trace: trace(spans.server),
+            id: span(spans.server.span),
+            parent: spans.parent.map_or_else(Vec::new, span),
             name: format!("{} {}", record.method, record.slice),
             kind: SERVER,
             start_time_unix_nano: spans.started,
@@ -142,9 +152,9 @@ impl Request {
         ];
         let failed = self.end(&mut attributes, 400);
         Span {
-            trace_id: trace(spans.server),
-            span_id: span(spans.leg),
-            parent_span_id: span(spans.server.span),
+            trace: trace(spans.server),
+            id: span(spans.leg),
+            parent: span(spans.server.span),
             name: format!("{} {}", record.method, record.side.as_str()),
             kind: CLIENT,
             start_time_unix_nano: spans.started + record.queue_us * 1_000,
@@ -194,13 +204,13 @@ impl Copied {
         };
         let took = u64::try_from(self.took.as_nanos()).unwrap_or(u64::MAX);
         let link = self.link.map(|link| Link {
-            trace_id: trace(link),
-            span_id: span(link.span),
+            trace: trace(link),
+            id: span(link.span),
         });
         Span {
-            trace_id: trace(self.context),
-            span_id: span(self.context.span),
-            parent_span_id: Vec::new(),
+            trace: trace(self.context),
+            id: span(self.context.span),
+            parent: Vec::new(),
             name: format!(
                 "{} {} {}",
                 self.method,

@@ -45,11 +45,11 @@ pub(super) struct Scope {
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Span {
     #[prost(bytes = "vec", tag = "1")]
-    pub(super) trace_id: Vec<u8>,
+    pub(super) trace: Vec<u8>,
     #[prost(bytes = "vec", tag = "2")]
-    pub(super) span_id: Vec<u8>,
+    pub(super) id: Vec<u8>,
     #[prost(bytes = "vec", tag = "4")]
-    pub(super) parent_span_id: Vec<u8>,
+    pub(super) parent: Vec<u8>,
     #[prost(string, tag = "5")]
     pub(super) name: String,
     /// 2 is a server, 3 a client.
@@ -72,9 +72,9 @@ pub(super) struct Span {
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Link {
     #[prost(bytes = "vec", tag = "1")]
-    pub(super) trace_id: Vec<u8>,
+    pub(super) trace: Vec<u8>,
     #[prost(bytes = "vec", tag = "2")]
-    pub(super) span_id: Vec<u8>,
+    pub(super) id: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -4,8 +4,12 @@ use super::Answer;
 use super::Client;
 use super::eventually;
 use rustix::process::Pid;
+use rustix::process::Resource;
+use rustix::process::Rlimit;
 use rustix::process::Signal;
+use rustix::process::getrlimit;
 use rustix::process::kill_process;
+use rustix::process::prlimit;
 use std::net::SocketAddr;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -145,6 +149,29 @@ impl Process {
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Lets it open only so many descriptors from now on; returns how many it might before.
+    pub(crate) fn allow_descriptors(&self, limit: Option<u64>) -> Option<u64> {
+        let pid = Some(Pid::from_child(&self.child));
+        // The hard limit stays; it is the one of whoever runs the tests.
+        let wanted = Rlimit {
+            current: limit,
+            maximum: getrlimit(Resource::Nofile).maximum,
+        };
+        prlimit(pid, Resource::Nofile, wanted).unwrap().current
+    }
+
+    /// The seconds of processor time that it has used.
+    pub(crate) fn seconds_used(&self) -> f64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let after = text.rsplit(") ").next().unwrap();
+        let ticks = after
+            .split(' ')
+            .skip(11)
+            .take(2)
+            .map(|t| t.parse::<f64>().unwrap());
+        ticks.sum::<f64>() / 100.0
     }
 
     /// Waits for its end, for so long; returns the exit code.

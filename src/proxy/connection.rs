@@ -36,7 +36,7 @@ use tokio::io::ReadBuf;
 use tokio::time::Instant;
 
 /// What hyper runs for each connection.
-type Http<S> = UpgradeableConnection<TokioIo<Scanned<Stream>>, S>;
+type Http<S> = UpgradeableConnection<TokioIo<Scanned<Watched>>, S>;
 
 /// How far a connection is asked to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -155,32 +155,21 @@ impl Flow {
 
 /// A client's socket, which notes whether writing to it gets on.
 #[derive(Debug)]
-pub(super) struct Watched<S> {
-    inner: S,
+pub(super) struct Watched {
+    inner: Stream,
     flow: Arc<Flow>,
 }
 
-impl<S> Watched<S> {
-    pub(super) fn new(inner: S, state: &State) -> Self {
+impl Watched {
+    pub(super) fn new(inner: Stream, state: &State) -> Self {
         Self {
             inner,
             flow: Arc::clone(&state.flow),
         }
     }
-
-    pub(super) fn flow(&self) -> &Flow {
-        &self.flow
-    }
 }
 
-impl<S: AsyncWrite + Unpin> Watched<S> {
-    /// Writes nothing, which fails if the client is gone.
-    pub(super) fn try_nothing(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(cx, &[])
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+impl AsyncRead for Watched {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -190,14 +179,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl AsyncWrite for Watched {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let done = Pin::new(&mut self.inner).poll_write(cx, buf);
-        self.flow.wrote(&done);
+        if !buf.is_empty() {
+            self.flow.wrote(&done);
+        }
         done
     }
 
@@ -287,6 +278,11 @@ impl State {
     /// Sets how long the client may take nothing of an answer.
     pub(super) fn set_patience(&self, patience: Duration) {
         self.patience.set(patience);
+    }
+
+    /// Returns what the socket and the sweep tell each other.
+    pub(super) fn flow(&self) -> Arc<Flow> {
+        Arc::clone(&self.flow)
     }
 
     /// Returns why a request of this connection was refused, if one was.

@@ -7,6 +7,11 @@ mod body;
 mod connection;
 mod ending;
 mod gate;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "not called by the listener yet")
+)]
+mod intake;
 mod listener;
 mod plane;
 pub mod scan;

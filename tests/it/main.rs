@@ -24,6 +24,7 @@ mod house;
 mod lifecycle;
 mod mirror;
 mod noise;
+mod protocol;
 mod reload;
 mod routing;
 mod soup;

@@ -82,9 +82,11 @@ pub enum Reason {
     BodyTime,
     /// The first byte is of TLS, on a port without it.
     Tls,
+    /// The connection does not begin with the PROXY header that it must have.
+    ProxyHeader,
 }
 
-const ALL: [Reason; 39] = [
+const ALL: [Reason; 40] = [
     Reason::BlankLines,
     Reason::BareCr,
     Reason::BareLf,
@@ -124,6 +126,7 @@ const ALL: [Reason; 39] = [
     Reason::HeadTime,
     Reason::BodyTime,
     Reason::Tls,
+    Reason::ProxyHeader,
 ];
 
 impl Reason {
@@ -187,6 +190,7 @@ impl Reason {
             Self::HeadTime => ("head_time", 408, "the head did not arrive"),
             Self::BodyTime => ("body_time", 408, "the body did not arrive"),
             Self::Tls => ("tls", 400, "TLS was sent to a port without TLS"),
+            Self::ProxyHeader => ("proxy_header", 400, "no PROXY header"),
         }
     }
 
@@ -210,8 +214,10 @@ impl Reason {
     pub(in crate::proxy) fn answer(self) -> String {
         let (status, text) = (self.status(), self.text());
         let (phrase, length) = (phrase(status), text.len());
+        // RFC 9110 section 15.5.6 wants the field with 405; an empty one names no method.
+        let allow = if status == 405 { "Allow: \r\n" } else { "" };
         format!(
-            "HTTP/1.1 {status} {phrase}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{text}"
+            "HTTP/1.1 {status} {phrase}\r\nContent-Type: text/plain; charset=utf-8\r\nProxy-Status: supplant; error=http_request_error\r\n{allow}Content-Length: {length}\r\nConnection: close\r\n\r\n{text}"
         )
     }
 }

@@ -66,6 +66,8 @@ pub(super) struct Flow {
     late: AtomicBool,
     tunnel: AtomicBool,
     half_closed: AtomicBool,
+    /// The socket gives nothing more until the answers due are made.
+    waits: AtomicBool,
     refused: AtomicU8,
     began: Instant,
     metrics: Metrics,
@@ -81,6 +83,7 @@ impl Flow {
             late: AtomicBool::new(false),
             tunnel: AtomicBool::new(false),
             half_closed: AtomicBool::new(false),
+            waits: AtomicBool::new(false),
             refused: AtomicU8::new(0),
             began: Instant::now(),
             metrics,
@@ -137,6 +140,11 @@ impl Flow {
     /// The client sends no more and waits for its answer.
     pub(super) fn set_half_closed(&self) {
         self.half_closed.store(true, Relaxed);
+    }
+
+    /// Asks to be woken when an answer is made.
+    pub(super) fn wait_for_answers(&self) {
+        self.waits.store(true, Relaxed);
     }
 
     /// Counts a refusal, after which nothing more passes.
@@ -382,6 +390,9 @@ impl Drop for Busy {
         self.state.busy.set(self.state.busy.get() - 1);
         let answered = &self.state.flow.answered;
         answered.store(answered.load(Relaxed).wrapping_add(1), Relaxed);
+        if self.state.flow.waits.load(Relaxed) {
+            self.state.wake();
+        }
         self.state
             .since
             .set(self.ended.unwrap_or_else(Instant::now));

@@ -169,6 +169,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Scanned<S> {
             self.told = true;
             return Poll::Ready(Ok(()));
         }
+        // hyper asks again only when it is woken.
+        self.flow.wait_for_answers();
         while over != Over::Fin && !self.fin && self.swallowed < DRAIN {
             self.fin = ready!(self.swallow(cx, buf))? == 0;
         }

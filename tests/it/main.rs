@@ -27,6 +27,7 @@ mod noise;
 mod protocol;
 mod reload;
 mod routing;
+mod seeds;
 mod soup;
 mod support;
 mod takeback;

@@ -65,7 +65,7 @@ impl Case {
             Wanted::Refused(status, _) => (0, Some(status)),
             Wanted::RefusedAfter(good, status, _) => (good, Some(status)),
             Wanted::Passes(good, check) => {
-                if outcome.seen.is_empty() || !check(&outcome.seen) {
+                if outcome.seen.len() != good || !check(&outcome.seen) {
                     return Err(told());
                 }
                 (good, None)
@@ -167,6 +167,21 @@ fn requests_are_refused_or_pass_as_the_standards_say() {
         assert_eq!(metrics.get(&name).copied().unwrap_or(0.0), count, "{name}");
     }
     println!("{} cases of requests", cases.len());
+}
+
+#[test]
+fn the_page_of_the_wire_names_every_reason_with_its_status() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/wire.md")).unwrap();
+    let missing: Vec<_> = supplant::proxy::scan::Reason::all()
+        .iter()
+        .filter(|reason| {
+            let (label, status) = (reason.as_str(), reason.status());
+            let closed = label == "proxy_header";
+            !closed && !page.contains(&format!("| `{label}` | {status} |"))
+        })
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 /// How long a relay that gets things wrong is waited for.

@@ -82,11 +82,9 @@ pub enum Reason {
     BodyTime,
     /// The first byte is of TLS, on a port without it.
     Tls,
-    /// The connection does not begin with the PROXY header that it must have.
-    ProxyHeader,
 }
 
-const ALL: [Reason; 40] = [
+const ALL: [Reason; 39] = [
     Reason::BlankLines,
     Reason::BareCr,
     Reason::BareLf,
@@ -126,7 +124,6 @@ const ALL: [Reason; 40] = [
     Reason::HeadTime,
     Reason::BodyTime,
     Reason::Tls,
-    Reason::ProxyHeader,
 ];
 
 impl Reason {
@@ -190,7 +187,6 @@ impl Reason {
             Self::HeadTime => ("head_time", 408, "the head did not arrive"),
             Self::BodyTime => ("body_time", 408, "the body did not arrive"),
             Self::Tls => ("tls", 400, "TLS was sent to a port without TLS"),
-            Self::ProxyHeader => ("proxy_header", 400, "no PROXY header"),
         }
     }
 

@@ -347,7 +347,7 @@ fn first_lines() -> Vec<Case> {
         ),
         refused(
             400,
-            "control",
+            "tls",
             "RFC 8446 5.1",
             b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n".to_vec(),
         ),

@@ -80,20 +80,16 @@ impl Refusal {
     }
 }
 
-/// What RFC 9209 calls a request that this proxy does not take.
-const REQUEST: &str = "supplant; error=http_request_error";
-
 /// Returns what a client gets whose request proved bad when its head had been taken.
 pub(super) fn refused(reason: Reason) -> Response<Body> {
-    let mut response = Response::new(Body::text(Bytes::from(reason.text())));
-    *response.status_mut() =
-        StatusCode::from_u16(reason.status()).unwrap_or(StatusCode::BAD_REQUEST);
-    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, plain);
-    let status = HeaderValue::from_static(REQUEST);
-    response.headers_mut().insert(PROXY_STATUS, status);
+    let status = StatusCode::from_u16(reason.status()).unwrap_or(StatusCode::BAD_REQUEST);
+    let mut response = text_response(status, "", REQUEST);
+    *response.body_mut() = Body::text(Bytes::from(reason.text()));
     response
 }
+
+/// What RFC 9209 calls a request that this proxy does not take.
+const REQUEST: &str = "supplant; error=http_request_error";
 
 /// Returns what a client gets when a side gave no answer. One total match; the last column is the
 /// `Proxy-Status` (RFC 9209 section 2.3), which names the kind of failure and nothing of the inside.

@@ -36,7 +36,7 @@ use tokio::io::ReadBuf;
 use tokio::time::Instant;
 
 /// What hyper runs for each connection.
-type Http<S> = UpgradeableConnection<TokioIo<Scanned<Stream>>, S>;
+type Http<S> = UpgradeableConnection<TokioIo<Scanned<Watched>>, S>;
 
 /// How far a connection is asked to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,6 +66,8 @@ pub(super) struct Flow {
     late: AtomicBool,
     tunnel: AtomicBool,
     half_closed: AtomicBool,
+    /// The socket gives nothing more until the answers due are made.
+    waits: AtomicBool,
     refused: AtomicU8,
     began: Instant,
     metrics: Metrics,
@@ -81,6 +83,7 @@ impl Flow {
             late: AtomicBool::new(false),
             tunnel: AtomicBool::new(false),
             half_closed: AtomicBool::new(false),
+            waits: AtomicBool::new(false),
             refused: AtomicU8::new(0),
             began: Instant::now(),
             metrics,
@@ -139,6 +142,11 @@ impl Flow {
         self.half_closed.store(true, Relaxed);
     }
 
+    /// Asks to be woken when an answer is made.
+    pub(super) fn wait_for_answers(&self) {
+        self.waits.store(true, Relaxed);
+    }
+
     /// Counts a refusal, after which nothing more passes.
     pub(super) fn refuse(&self, reason: Reason) {
         self.refused.store(reason as u8, Relaxed);
@@ -155,32 +163,21 @@ impl Flow {
 
 /// A client's socket, which notes whether writing to it gets on.
 #[derive(Debug)]
-pub(super) struct Watched<S> {
-    inner: S,
+pub(super) struct Watched {
+    inner: Stream,
     flow: Arc<Flow>,
 }
 
-impl<S> Watched<S> {
-    pub(super) fn new(inner: S, state: &State) -> Self {
+impl Watched {
+    pub(super) fn new(inner: Stream, state: &State) -> Self {
         Self {
             inner,
             flow: Arc::clone(&state.flow),
         }
     }
-
-    pub(super) fn flow(&self) -> &Flow {
-        &self.flow
-    }
 }
 
-impl<S: AsyncWrite + Unpin> Watched<S> {
-    /// Writes nothing, which fails if the client is gone.
-    pub(super) fn try_nothing(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(cx, &[])
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+impl AsyncRead for Watched {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -190,14 +187,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl AsyncWrite for Watched {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let done = Pin::new(&mut self.inner).poll_write(cx, buf);
-        self.flow.wrote(&done);
+        if !buf.is_empty() {
+            self.flow.wrote(&done);
+        }
         done
     }
 
@@ -288,6 +287,11 @@ impl State {
     /// Sets how long the client may take nothing of an answer.
     pub(super) fn set_patience(&self, patience: Duration) {
         self.patience.set(patience);
+    }
+
+    /// Returns what the socket and the sweep tell each other.
+    pub(super) fn flow(&self) -> Arc<Flow> {
+        Arc::clone(&self.flow)
     }
 
     /// Returns why a request of this connection was refused, if one was.
@@ -387,6 +391,9 @@ impl Drop for Busy {
         self.state.busy.set(self.state.busy.get() - 1);
         let answered = &self.state.flow.answered;
         answered.store(answered.load(Relaxed).wrapping_add(1), Relaxed);
+        if self.state.flow.waits.load(Relaxed) {
+            self.state.wake();
+        }
         self.state
             .since
             .set(self.ended.unwrap_or_else(Instant::now));

@@ -237,12 +237,9 @@ impl Server {
         };
         let service = stack(proxy, self.panics.clone());
         state.count(Counted::new(self));
-        let socket = Scanned::new(
-            Watched::new(Stream::Tcp(stream), &state),
-            Scanner::new(listen.bounds),
-            listen.half_close,
-            Vec::new(),
-        );
+        let socket = Watched::new(Stream::Tcp(stream), &state);
+        let scanner = Scanner::new(listen.bounds);
+        let socket = Scanned::new(socket, &state, scanner, listen.half_close);
         let serving = http1::Builder::new()
             .preserve_header_case(true)
             .auto_date_header(false)

@@ -8,6 +8,11 @@ mod connection;
 mod ending;
 mod gate;
 mod fallback;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "not called by the listener yet")
+)]
+mod intake;
 mod listener;
 mod plane;
 pub mod scan;

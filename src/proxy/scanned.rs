@@ -7,7 +7,7 @@
 //! reaches it (RFC 9112 section 9.6).
 
 use super::connection::Flow;
-use super::connection::Watched;
+use super::connection::State;
 use super::scan::Reason;
 use super::scan::Rest;
 use super::scan::Scan;
@@ -15,6 +15,7 @@ use super::scan::Scanner;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
 use std::task::ready;
@@ -64,7 +65,8 @@ struct Held {
 /// The socket.
 #[derive(Debug)]
 pub(super) struct Scanned<S> {
-    inner: Watched<S>,
+    inner: S,
+    flow: Arc<Flow>,
     scanner: Scanner,
     half_close: bool,
     held: Held,
@@ -82,15 +84,11 @@ pub(super) struct Scanned<S> {
 }
 
 impl<S> Scanned<S> {
-    /// Puts a scanner before a socket, of which `begun` has been read already.
-    pub(super) fn new(
-        inner: Watched<S>,
-        scanner: Scanner,
-        half_close: bool,
-        begun: Vec<u8>,
-    ) -> Self {
-        let mut this = Self {
+    /// Puts a scanner before a socket of HTTP/1.
+    pub(super) fn new(inner: S, state: &State, scanner: Scanner, half_close: bool) -> Self {
+        Self {
             inner,
+            flow: state.flow(),
             scanner,
             half_close,
             held: Held::default(),
@@ -103,27 +101,18 @@ impl<S> Scanned<S> {
             written: 0,
             swallowed: 0,
             patience: None,
-        };
-        if !begun.is_empty() {
-            this.held.bytes = begun;
-            this.scan_held();
         }
-        this
-    }
-
-    fn flow(&self) -> &Flow {
-        self.inner.flow()
     }
 
     /// Requests that have no answer yet.
     fn due(&self) -> u64 {
-        self.heads.wrapping_sub(self.flow().answered())
+        self.heads.wrapping_sub(self.flow.answered())
     }
 
     fn refuse(&mut self, reason: Reason) {
         self.over = Some(Over::Refused(reason));
-        self.flow().head_ended();
-        self.flow().refuse(reason);
+        self.flow.head_ended();
+        self.flow.refuse(reason);
     }
 
     /// Looks at all that is held, of which nothing may pass yet.
@@ -139,11 +128,11 @@ impl<S> Scanned<S> {
     fn note(&mut self, scan: Scan) {
         self.heads += u64::from(scan.heads);
         if scan.heads > 0 {
-            self.flow().head_ended();
+            self.flow.head_ended();
         }
         match scan.rest {
             Rest::Nothing => {}
-            Rest::Partial if self.scanner.is_in_head() => self.flow().head_began(),
+            Rest::Partial if self.scanner.is_in_head() => self.flow.head_began(),
             Rest::Partial => {}
             Rest::Ended => self.over = Some(Over::Ended),
             Rest::Refused(reason) => self.refuse(reason),
@@ -180,6 +169,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Scanned<S> {
             self.told = true;
             return Poll::Ready(Ok(()));
         }
+        // hyper asks again only when it is woken.
+        self.flow.wait_for_answers();
         while over != Over::Fin && !self.fin && self.swallowed < DRAIN {
             self.fin = ready!(self.swallow(cx, buf))? == 0;
         }
@@ -193,8 +184,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Scanned<S> {
         }
         // It still wants its answers. That it does not any more shows in an empty write, which the
         // sweep lets us try now and then.
-        self.flow().set_half_closed();
-        match self.inner.try_nothing(cx) {
+        self.flow.set_half_closed();
+        match Pin::new(&mut self.inner).poll_write(cx, &[]) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             _ => Poll::Pending,
         }
@@ -256,14 +247,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Scanned<S> {
                 this.give(buf);
                 return Poll::Ready(Ok(()));
             }
-            if this.flow().is_tunnel() {
+            if this.flow.is_tunnel() {
                 if this.held.bytes.is_empty() {
                     return Pin::new(&mut this.inner).poll_read(cx, buf);
                 }
                 this.held.ready = this.held.bytes.len();
                 continue;
             }
-            if this.over.is_none() && this.flow().is_late() && this.scanner.is_in_head() {
+            if this.over.is_none() && this.flow.is_late() && this.scanner.is_in_head() {
                 this.refuse(Reason::HeadTime);
             }
             if let Some(over) = this.over {
@@ -275,7 +266,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Scanned<S> {
             if fresh.is_empty() {
                 this.fin = true;
                 this.over = Some(Over::Fin);
-                this.flow().head_ended();
+                this.flow.head_ended();
             } else if this.held.bytes.is_empty() {
                 let scan = this.scanner.scan(fresh);
                 if scan.rest == Rest::Partial {
@@ -323,7 +314,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Scanned<S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.flow().is_tunnel() {
+        if this.flow.is_tunnel() {
             return Pin::new(&mut this.inner).poll_shutdown(cx);
         }
         loop {

@@ -81,7 +81,8 @@ impl Body for Upload {
         match Pin::new(&mut self.inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 self.idle.moved();
-                let ended = self.inner.is_end_stream();
+                // Nothing follows trailers, and nobody asks again.
+                let ended = frame.is_trailers() || self.inner.is_end_stream();
                 self.progress.moved(Instant::now(), ended);
                 if let Some(data) = frame.data_ref() {
                     if let Some(tee) = &self.tee {

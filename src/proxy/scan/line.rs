@@ -11,6 +11,9 @@ use std::ops::Range;
 /// No method that is in use comes near it.
 const METHOD: usize = 32;
 
+/// The first byte of TLS: the type of a handshake record (RFC 8446 section 5.1).
+const TLS: u8 = 0x16;
+
 /// `http::Uri` holds no more.
 const TARGET: usize = u16::MAX as usize - 1;
 
@@ -39,6 +42,7 @@ pub(super) fn read(bytes: &[u8], at: usize) -> Result<Option<Line>, Reason> {
         None => return Ok(None),
         Some(b' ') if space > at => {}
         Some(b' ') => return Err(Reason::RequestLine),
+        Some(&TLS) if space == at => return Err(Reason::Tls),
         Some(_) => return odd(bytes, space, Reason::Method, Reason::RequestLine),
     }
     let start = space + 1;

@@ -210,8 +210,10 @@ impl Reason {
     pub(in crate::proxy) fn answer(self) -> String {
         let (status, text) = (self.status(), self.text());
         let (phrase, length) = (phrase(status), text.len());
+        // RFC 9110 section 15.5.6 wants the field with 405; an empty one names no method.
+        let allow = if status == 405 { "Allow: \r\n" } else { "" };
         format!(
-            "HTTP/1.1 {status} {phrase}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{text}"
+            "HTTP/1.1 {status} {phrase}\r\nContent-Type: text/plain; charset=utf-8\r\nProxy-Status: supplant; error=http_request_error\r\n{allow}Content-Length: {length}\r\nConnection: close\r\n\r\n{text}"
         )
     }
 }

@@ -128,42 +128,93 @@ fn head() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// What hyper's server makes of some bytes: method, target and fields of its first request.
-fn as_hyper_reads(bytes: &[u8]) -> Option<(String, String, Vec<(String, Vec<u8>)>)> {
+/// A whole request with a body of some kind, or a part of one.
+fn message() -> impl Strategy<Value = Vec<u8>> {
+    let body = proptest::collection::vec(any::<u8>(), 0..30);
+    let head = |fields: String| format!("POST /x HTTP/1.1\r\nHost: a\r\n{fields}\r\n").into_bytes();
+    let length = body
+        .clone()
+        .prop_map(move |body| [head(format!("Content-Length: {}\r\n", body.len())), body].concat());
+    let pieces = proptest::collection::vec((body, "(;[a-z=\" ]{0,9})?"), 0..4);
+    let chunked = (pieces, "(X-T: [a-z]{0,4}\r\n){0,2}").prop_map(move |(pieces, trailers)| {
+        let mut out = head("Transfer-Encoding: chunked\r\n".to_owned());
+        for (data, extension) in pieces.iter().filter(|(data, _)| !data.is_empty()) {
+            out.extend_from_slice(format!("{:x}{extension}\r\n", data.len()).as_bytes());
+            out.extend_from_slice(data);
+            out.extend_from_slice(b"\r\n");
+        }
+        out.extend_from_slice(format!("0\r\n{trailers}\r\n").as_bytes());
+        out
+    });
+    let plain = prop_oneof![
+        Just(b"GET /y HTTP/1.1\r\nHost: a\r\n\r\n".to_vec()),
+        Just(b"\r\nGET /y HTTP/1.1\r\nHost: a\r\n\r\n".to_vec()),
+        Just(b"GET /y HTTP/1.0\r\nConnection: keep-alive\r\n\r\n".to_vec()),
+        Just(b"GET /y HTTP/1.1\r\nHost: a\r\nConnection: x, close\r\n\r\n".to_vec()),
+        Just(b"GET /y HTTP/1.0\r\n\r\n".to_vec()),
+    ];
+    prop_oneof![3 => length, 3 => chunked, 2 => plain]
+}
+
+/// A request as hyper's server reads it.
+#[derive(Debug, Default)]
+struct Read {
+    method: String,
+    target: String,
+    fields: Vec<(String, Vec<u8>)>,
+    body: Vec<u8>,
+    whole: bool,
+}
+
+/// What hyper's server makes of some bytes, after which nothing comes.
+fn as_hyper_reads(bytes: &[u8]) -> Vec<Read> {
+    use http_body_util::BodyExt;
     use std::cell::RefCell;
+    use std::rc::Rc;
     use tokio::io::AsyncWriteExt;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
-    let found = RefCell::new(None);
+    let found = Rc::new(RefCell::new(Vec::new()));
     runtime.block_on(async {
         let (mut ours, theirs) = tokio::io::duplex(1 << 20);
         ours.write_all(bytes).await.unwrap();
-        let service = hyper::service::service_fn(|request: http::Request<_>| {
-            let fields = request.headers().iter();
-            let fields = fields.map(|(n, v)| (n.as_str().to_owned(), v.as_bytes().to_vec()));
-            let read = (
-                request.method().to_string(),
-                request.uri().to_string(),
-                fields.collect(),
-            );
-            found.borrow_mut().get_or_insert(read);
-            let _body: hyper::body::Incoming = request.into_body();
-            async {
-                let mut response =
-                    http::Response::new(http_body_util::Empty::<::bytes::Bytes>::new());
-                response
-                    .headers_mut()
-                    .insert("connection", http::HeaderValue::from_static("close"));
-                Ok::<_, std::convert::Infallible>(response)
-            }
-        });
+        let service =
+            hyper::service::service_fn(|request: http::Request<hyper::body::Incoming>| {
+                let fields = request.headers().iter();
+                let fields = fields.map(|(n, v)| (n.as_str().to_owned(), v.as_bytes().to_vec()));
+                let mut read = Read {
+                    method: request.method().to_string(),
+                    target: request.uri().to_string(),
+                    fields: fields.collect(),
+                    ..Read::default()
+                };
+                let found = Rc::clone(&found);
+                let mut body = request.into_body();
+                async move {
+                    read.whole = loop {
+                        match body.frame().await {
+                            None => break true,
+                            Some(Err(_)) => break false,
+                            Some(Ok(frame)) => {
+                                read.body.extend(frame.data_ref().into_iter().flatten());
+                            }
+                        }
+                    };
+                    found.borrow_mut().push(read);
+                    let response =
+                        http::Response::new(http_body_util::Empty::<::bytes::Bytes>::new());
+                    Ok::<_, std::convert::Infallible>(response)
+                }
+            });
         let io = hyper_util::rt::TokioIo::new(theirs);
-        let serving = hyper::server::conn::http1::Builder::new().serve_connection(io, service);
+        let serving = hyper::server::conn::http1::Builder::new()
+            .half_close(true)
+            .serve_connection(io, service);
         ours.shutdown().await.unwrap();
         drop(serving.await);
     });
-    found.into_inner()
+    found.take()
 }
 
 /// Method, target and fields by a reading as plain as can be, of a head that passed.
@@ -212,13 +263,34 @@ proptest! {
             return Ok(());
         }
         let (method, target, mut fields) = as_we_read(&head[..passed]);
-        let (read, uri, mut named) = as_hyper_reads(&head[..passed]).expect("hyper takes it");
+        let mut read = as_hyper_reads(&head[..passed]);
+        prop_assert!(!read.is_empty(), "hyper takes it");
+        let Read { method: read, target: uri, fields: mut named, .. } = read.remove(0);
         prop_assert_eq!(method, read);
         prop_assert_eq!(plain(&target), plain(&uri));
         // hyper's map keeps the order of equal names only.
         fields.sort_by(|a, b| a.0.cmp(&b.0));
         named.sort_by(|a, b| a.0.cmp(&b.0));
         prop_assert_eq!(fields, named);
+    }
+
+    #[test]
+    fn hyper_finds_as_many_requests_as_passed_and_ends_each_where_it_ended(
+        messages in proptest::collection::vec(message(), 1..4),
+        bad in proptest::option::of((any::<proptest::sample::Index>(), any::<u8>())),
+    ) {
+        let mut bytes = messages.concat();
+        if let Some((at, byte)) = bad {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        let mut scanner = Scanner::new(Bounds::default());
+        let scan = scanner.scan(&bytes);
+        let read = as_hyper_reads(&bytes[..scan.passed]);
+        prop_assert_eq!(read.len(), usize::try_from(scan.heads).unwrap());
+        let broken = read.iter().filter(|read| !read.whole).count();
+        prop_assert_eq!(broken, usize::from(scanner.is_in_body()));
+        prop_assert!(read.iter().rev().skip(1).all(|read| read.whole));
     }
 
     #[test]

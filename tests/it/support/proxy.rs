@@ -19,7 +19,8 @@ pub(crate) struct Proxy {
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
-const HEAD: &str = "listen: [{ address: \"127.0.0.1:0\" }]\nadmin: { address: \"127.0.0.1:0\" }\ndrain: { timeout: 2s }\nthreads: 2\n";
+const LISTEN: &str = "{ address: \"127.0.0.1:0\" }";
+const HEAD: &str = "admin: { address: \"127.0.0.1:0\" }\ndrain: { timeout: 2s }\nthreads: 2\n";
 
 impl Proxy {
     /// Starts with these rules; `listen`, `admin`, `threads` and `drain` are put in front.
@@ -30,8 +31,17 @@ impl Proxy {
 
     /// Starts in a folder that may hold what an earlier one left.
     pub(crate) fn start_in(folder: TempDir, rules: &str) -> Self {
+        Self::begin(folder, LISTEN, rules)
+    }
+
+    /// Starts with a listener of these keys.
+    pub(crate) fn start_with(listen: &str, rules: &str) -> Self {
+        Self::begin(tempfile::tempdir().unwrap(), listen, rules)
+    }
+
+    fn begin(folder: TempDir, listen: &str, rules: &str) -> Self {
         let config = folder.path().join("routes.yaml");
-        std::fs::write(&config, format!("{HEAD}{rules}")).unwrap();
+        std::fs::write(&config, format!("listen: [{listen}]\n{HEAD}{rules}")).unwrap();
         let settings = Settings {
             config: Some(config),
             ..Settings::default()
@@ -67,7 +77,7 @@ impl Proxy {
     /// Writes new rules in place of the old ones by rename, as editors do.
     pub(crate) fn save(&self, rules: &str) {
         let beside = self.config().with_extension("new");
-        std::fs::write(&beside, format!("{HEAD}{rules}")).unwrap();
+        std::fs::write(&beside, format!("listen: [{LISTEN}]\n{HEAD}{rules}")).unwrap();
         std::fs::rename(&beside, self.config()).unwrap();
     }
 

@@ -125,13 +125,16 @@ def listens(port):
 class Proxy:
     """The product, with a folder of its own; its store lies in another folder inside."""
 
-    def __init__(self, lab, rules, store=None, head="threads: 2\n", environment=None):
+    def __init__(self, lab, rules, store=None, head="threads: 2\n", environment=None, tls=None):
         self.lab, self.report = lab, lab.report
         self.folder = tempfile.mkdtemp(dir=lab.folder)
         self.store = store or os.path.join(self.folder, "store")
         os.makedirs(self.store, exist_ok=True)
-        self.data, self.admin = free_port(), free_port()
-        self.head = (f'listen: [{{ address: "127.0.0.1:{self.data}" }}]\nadmin: {{ address: "127.0.0.1:{self.admin}" }}\n'
+        self.data, self.admin, self.tls = free_port(), free_port(), free_port() if tls else None
+        listen = f'{{ address: "127.0.0.1:{self.data}" }}'
+        if tls:  # (certificate, key)
+            listen += f', {{ address: "127.0.0.1:{self.tls}", tls: {{ certificates: [{{ cert: {tls[0]}, key: {tls[1]} }}] }} }}'
+        self.head = (f'listen: [{listen}]\nadmin: {{ address: "127.0.0.1:{self.admin}" }}\n'
                      f"store: sqlite:{self.store}/supplant.db\n{head}")
         self.config = os.path.join(self.folder, "routes.yaml")
         self.environment = {**os.environ, **(environment or {})}
@@ -254,6 +257,9 @@ class Proxy:
         self.report.check(good, "outcomes add up, none pending at rest", figure)
 
     # Clients.
+
+    def port(self, tls):
+        return self.tls if tls else self.data
 
     def get(self, path, timeout=5):
         connection = http.client.HTTPConnection("127.0.0.1", self.data, timeout=timeout)

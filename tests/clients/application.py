@@ -8,7 +8,7 @@ import json
 FILE = bytes(range(256)) * 40
 TAG = '"v7"'
 # What a proxy adds or owns; everything else must arrive as a client sent it.
-OWN = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "via", "forwarded", "x-forwarded-for", "x-forwarded-proto",
+OWN = {"expect", "connection", "keep-alive", "transfer-encoding", "te", "trailer", "via", "forwarded", "x-forwarded-for", "x-forwarded-proto",
        "x-forwarded-host", "x-forwarded-port", "x-real-ip", "content-length", "traceparent", "tracestate", "http2-settings", "upgrade"}
 PAGE = """<!doctype html><title>one</title><link rel=stylesheet href=/style><img src=/picture alt=""><p id=said></p>
 <script src=/script></script>"""

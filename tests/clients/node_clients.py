@@ -35,11 +35,15 @@ def by_node(stand, report):
         report.skip("undici over HTTP/2, node:http2: `check` refuses listen[].tls")
     secure = lambda at: str(at.port(True)) if stand.can["tls"] else "0"
     ask = lambda at: run(stand, "node_clients.mjs", str(at.port(False)), secure(at), stand.ca)[0]
-    direct = ask(stand.server)
+    whole = direct = ask(stand.server)
     odd = {k: v for k, v in direct.items() if str(v).startswith("failed")}
     report.check(not odd, "directly", f"{len(direct)} cases {odd or ''}")
     for upstream, front in stand.fronts.items():
         through = ask(front)
+        if upstream == "http":  # on HTTP/1.1 this server sends no trailers
+            direct, through = ({k: v for k, v in said.items() if not k.endswith("trailers")} for said in (whole, through))
+        else:
+            direct = whole
         wrong = [f"\n         {k}: {direct[k]!r:.300} and {through.get(k)!r:.300}" for k in direct if direct[k] != through.get(k)]
         report.check(not wrong, f"to {upstream}: as directly", f"{len(direct)} cases{''.join(wrong[:6])}")
     return None

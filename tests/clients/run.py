@@ -85,7 +85,7 @@ def tried(args, tools):
         fronts(stand, copies, report)
         for name in args.only or NAMES:
             started = time.monotonic()
-            signal.alarm(60 if args.quick else 240)
+            signal.alarm(90 if args.quick else 240)
             try:
                 tests[name](stand, report)
             except Exception as error:

@@ -51,10 +51,18 @@ async def closing(link):
         return type(error).__name__, got and (got.code, got.reason)
 
 
-async def conversation(url, context, compression, port):
-    """Returns what a client sees, word by word."""
+async def bounded(*words):
+    """Returns what a client sees, word by word, as far as it came."""
     said = {}
-    where = dict(host="127.0.0.1", port=port, ssl=context, server_hostname=NAME if context else None, compression=compression, max_size=None, proxy=None,
+    try:
+        await asyncio.wait_for(conversation(said, *words), 20)
+    except Exception as error:
+        said[f"after {list(said)[-1:]}"] = repr(error)
+    return said
+
+
+async def conversation(said, url, context, compression, port):
+    where = dict(host="127.0.0.1", port=port, ssl=context, server_hostname=NAME if context else None, compression=compression, max_size=None, proxy=None, close_timeout=3,
                  additional_headers={"Origin": "https://" + NAME, "X-One": "1", "Cookie": "a=1; b=2"}, subprotocols=["two", "one"], user_agent_header="agent")
     opened = lambda: connect(url, **where)
     async with opened() as link:
@@ -106,7 +114,6 @@ async def conversation(url, context, compression, port):
             said["refused"] = "opened"
     except websockets.InvalidStatus as error:
         said["refused"] = (error.response.status_code, error.response.body)
-    return said
 
 
 def refuse(link, request):
@@ -145,16 +152,17 @@ async def over_one(stand, report):
         context, word = (client_side, " over TLS") if tls else (None, "")
         scheme = "wss" if tls else "ws"
         upstreams = [False, True] if stand.can["to-tls"] else [False]
-        for compression in (None, "deflate"):
+        for compression in (("deflate" if tls else None,) if stand.quick else (None, "deflate")):
             for up in upstreams:
-                async with serve(behave, "127.0.0.1", 0, ssl=server_side if tls else None, subprotocols=["one"], process_request=refuse, max_size=None, compression=compression) as direct, \
-                        serve(behave, "127.0.0.1", 0, ssl=server_side if up else None, subprotocols=["one"], process_request=refuse, max_size=None, compression=compression) as behind:
+                more = dict(subprotocols=["one"], process_request=refuse, max_size=None, compression=compression, close_timeout=3)
+                async with serve(behave, "127.0.0.1", 0, ssl=server_side if tls else None, **more) as direct, \
+                        serve(behave, "127.0.0.1", 0, ssl=server_side if up else None, **more) as behind:
                     port_of = lambda s: s.sockets[0].getsockname()[1]
                     proxy = await asyncio.to_thread(stand.front, f"http{'s' if up else ''}://127.0.0.1:{port_of(behind)}", None, up)
                     # One name and port for both, so that Host is the same; loopback is where it leads.
-                    say = lambda port: conversation(f"{scheme}://{NAME}/way?q=%20", context, compression, port)
+                    say = lambda port: bounded(f"{scheme}://{NAME}/way?q=%20", context, compression, port)
                     one, two = await say(port_of(direct)), await say(proxy.port(tls))
-                    wrong = [f"\n         {k}: {one[k]!r:.300} and {two.get(k)!r:.300}" for k in one if one[k] != two.get(k)]
+                    wrong = [f"\n         {k}: {one.get(k)!r:.300} and {two.get(k)!r:.300}" for k in one | two if one.get(k) != two.get(k)]
                     what = f"websockets{word}{', deflate' if compression else ''}, to {'https' if up else 'http'}: as directly"
                     report.check(not wrong, what, f"{len(one)} cases{''.join(wrong[:6])}")
                     await asyncio.to_thread(proxy.stop)

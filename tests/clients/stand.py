@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, "..", "faults"))
+sys.path.append(os.path.join(HERE, "..", "faults"))
 
 from lab import Lab, free_port, listens, until  # noqa: E402
 

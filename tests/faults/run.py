@@ -19,6 +19,7 @@ import traceback
 import change_faults
 import kill_faults
 import large
+import origin_faults
 import side_faults
 import store_faults
 from lab import Lab, Report
@@ -32,6 +33,8 @@ ALL = {
     "edits": change_faults.edits, "take-back": change_faults.take_back, "proxy-killed": change_faults.killed_proxy,
     "killed-in-change": kill_faults.killed_in_change,
     "large": large.large,
+    "origin-restarts": origin_faults.restarting, "origin-fails": origin_faults.failing, "origin-idle": origin_faults.idle_closing,
+    "reloads": origin_faults.reloads, "drain": origin_faults.drained, "candidate-books": origin_faults.candidates,
 }
 
 

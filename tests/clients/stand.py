@@ -48,20 +48,9 @@ class Stand(Lab):
         self.ca, self.cert, self.key = certificates(self.folder)
         self.can = {
             "tls": self.takes(f'listen: [{{ address: "127.0.0.1:0", tls: {{ certificates: [{{ cert: {self.cert}, key: {self.key} }}] }} }}]'),
-            "to-tls": self.takes("", "legacy: https://127.0.0.1:1"),
-            "to-h2c": self.takes("", "legacy: h2c://127.0.0.1:1"),
+            "to-tls": self.takes("backends: { one: https://127.0.0.1:1 }"),
+            "to-h2c": self.takes("backends: { one: h2c://127.0.0.1:1 }"),
         }
-
-    def takes(self, more, legacy="legacy: http://127.0.0.1:1"):
-        """Whether `check` takes a key; a refusal for any reason but that this version lacks it ends all."""
-        path = os.path.join(self.folder, "check.yaml")
-        with open(path, "w") as file:
-            file.write(f"{legacy}\n{more}\n")
-        done = subprocess.run([self.binary, "check", "--config", path], capture_output=True, text=True, timeout=20)
-        said = done.stdout + done.stderr
-        if done.returncode and "E009" not in said:
-            sys.exit(f"`check` refuses what these tests need:\n{said}")
-        return done.returncode == 0
 
     def hypercorn(self):
         """Starts the application under a real server: HTTP/1.1 and h2c on one port, both over TLS on the other."""

@@ -6,7 +6,7 @@ requests unless said otherwise:
 
   well     none                                   reset    the connection is reset before the answer
   slow     answers up to 300 ms later (all)       stall    never answers
-  idle     closes connections that were idle for up to 50 ms (all)
+  idle     closes connections that were idle for up to 50 ms after an answer (all)
   cut      the connection is reset in the middle of the answer
   served:MS:SLOTS   answers after MS milliseconds, SLOTS at a time (all)
 """
@@ -41,15 +41,16 @@ class Origin:
 
     async def serve(self, reader, writer):
         try:
-            while await self.one(reader, writer):
-                pass
+            first = True
+            while await self.one(reader, writer, first):
+                first = False
         except (OSError, asyncio.IncompleteReadError):
             pass
         finally:
             writer.close()
 
-    async def one(self, reader, writer):
-        patience = random.random() * 0.05 if self.fault == "idle" else None
+    async def one(self, reader, writer, first):
+        patience = random.random() * 0.05 if self.fault == "idle" and not first else None
         try:
             head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), patience)
         except asyncio.TimeoutError:

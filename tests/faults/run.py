@@ -4,8 +4,8 @@
   run.py BINARY [--quick] [--only NAME…] [--kills N] [--keep]
 
 Runs the binary in temporary folders on free loopback ports. Needs Python alone; for the rate beside a
-candidate that never answers wrk and nginx, and root for the store that is full. `--quick` takes about a
-minute. Prints a table of figures and `N passed, N failed`.
+candidate that never answers wrk and nginx, and root for the store that is full. `--quick` takes three
+minutes. Prints a table of figures and `N passed, N failed`.
 """
 
 import argparse

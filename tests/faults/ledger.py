@@ -66,7 +66,8 @@ def balance(report, what, found, received, allowed=(), copies=None):
     vanished = [f"{method} {name}" for name, (method, how, _) in found.items() if how == "ok" and f"{method} {name}" not in received]
     bad = {how: count for how, count in ways.items() if how != "ok" and how not in allowed}
     posts = sum(method == "POST" for method, _, _ in found.values())
-    figure = (f"{len(found)} sent ({posts} with effects), {ways['ok']} whole; lost {ways['cut'] + ways['hung']}, failed {len(found) - ways['ok'] - ways['cut'] - ways['hung']}, "
+    lost = ways["cut"] + ways["cut fresh"] + ways["hung"]
+    figure = (f"{len(found)} sent ({posts} with effects), {ways['ok']} whole; lost {lost}, failed {len(found) - ways['ok'] - lost}, "
               f"corrupted {ways['corrupted']}, duplicated with effects {len(effects)}, retried without {len(twice) - len(effects)}; {dict(ways)}")
     good = ways["ok"] > 0 and not bad and not effects and not vanished
     report.check(good, what, figure + (f"; not allowed {bad}" if bad else "") + (f"; never arrived {vanished[:3]}" if vanished else ""))

@@ -3,7 +3,7 @@
 
 Ends when its input ends, or when nobody listens any more and it was told `until_refused`. Prints one JSON
 map: id to [method, how, seconds]. How: `ok`, `corrupted`, a status, `truncated` (visibly), `cut` (no byte of an
-answer), `hung`, `refused` (no connection).
+answer on a connection that served before; `cut fresh` on a new one), `hung`, `refused` (no connection).
 """
 
 import asyncio
@@ -64,7 +64,7 @@ class Client:
                 break
             self.number += 1
             name, method = f"{self.order['tag']}-{self.number}", "POST" if random.random() < self.order.get("posts", 0) else "GET"
-            began, fields = time.monotonic(), {}
+            began, fields, fresh = time.monotonic(), {}, stream is None
             try:
                 if stream is None:
                     stream = await asyncio.wait_for(asyncio.open_connection("127.0.0.1", self.order["port"], limit=1 << 20), 10)
@@ -77,12 +77,14 @@ class Client:
                 how = "hung"
             except OSError:
                 how = "refused" if stream is None else "cut"
+            if how == "cut" and fresh:
+                how = "cut fresh"
             self.found[name] = [method, how, time.monotonic() - began]
             if how == "refused":
                 if self.order.get("until_refused"):
                     self.ended.set()
                 await asyncio.sleep(0.05)
-            if stream and (how in ("truncated", "cut", "hung", "refused") or fields.get("connection", "").lower() == "close" or self.order.get("fresh")):
+            if stream and (how in ("truncated", "cut", "cut fresh", "hung", "refused") or fields.get("connection", "").lower() == "close" or self.order.get("fresh")):
                 stream[1].close()
                 stream = None
         if stream:

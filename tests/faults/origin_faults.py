@@ -112,7 +112,8 @@ def drained(lab, report):
         twice = [n for n, times in received.items() if times > 1]
         report.check(code == 0 and not lost and not twice and not ways.get("corrupted"), f"drain {trial + 1}: nothing that was in flight is lost",
                      f"exit {code}, {ways}, in flight lost {len(lost)} {lost[:3]}, duplicated {len(twice)}")
-        report.check(ways.get("cut", 0) == 0, f"drain {trial + 1}: no connection is closed under a request", f"{ways.get('cut', 0)} cut")
+        cut = ways.get("cut", 0) + ways.get("cut fresh", 0)
+        report.check(cut == 0, f"drain {trial + 1}: no connection is closed under a request", f"{cut} cut, of them {ways.get('cut fresh', 0)} on new connections")
 
 
 def begun_without(lab):

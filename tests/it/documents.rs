@@ -210,7 +210,10 @@ fn the_page_of_limits_names_each_with_its_default() {
     for (section, path) in [
         ("### `limits`", "limits."),
         ("### `listen[].timeouts`", "listen[].timeouts."),
-        ("### `legacy.timeouts`, `backends.NAME.timeouts`", "timeouts."),
+        (
+            "### `legacy.timeouts`, `backends.NAME.timeouts`",
+            "timeouts.",
+        ),
         ("### `drain`", "drain."),
     ] {
         let rows = routes.split(section).nth(1).expect(section);

@@ -84,13 +84,13 @@ class Lab:
         program = self.start(command, stdout=subprocess.PIPE, text=True)
         return program, int(program.stdout.readline())
 
-    def nginx(self, text="return 200 '{\"id\":1,\"name\":\"widget\"}';"):
+    def nginx(self, text="return 200 '{\"id\":1,\"name\":\"widget\"}';", workers=8192):
         """Starts nginx as an application that costs little; returns its port."""
         port = free_port()
         conf = os.path.join(self.folder, f"nginx-{port}.conf")
         with open(conf, "w") as file:
             file.write(f"""worker_processes 1; daemon off; pid {conf}.pid; error_log {conf}.err;
-events {{ worker_connections 8192; }}
+events {{ worker_connections {workers}; }}
 http {{ access_log off; keepalive_requests 100000000; default_type application/json;
   client_body_temp_path {conf}.1; proxy_temp_path {conf}.2; fastcgi_temp_path {conf}.3; uwsgi_temp_path {conf}.4; scgi_temp_path {conf}.5;
   server {{ listen 127.0.0.1:{port} backlog=8192; location / {{ {text} }} }} }}
@@ -99,6 +99,16 @@ http {{ access_log off; keepalive_requests 100000000; default_type application/j
         if until(lambda: listens(port)) is None:
             sys.exit("nginx does not start")
         return port
+
+    def takes(self, more):
+        """Whether the binary's `check` takes a key; a refusal for another reason than its version ends all."""
+        path = os.path.join(self.folder, "check.yaml")
+        with open(path, "w") as file:
+            file.write(f"legacy: http://127.0.0.1:1\n{more}\n")
+        done = subprocess.run([self.binary, "check", "--config", path], capture_output=True, text=True, timeout=20)
+        if done.returncode and "E009" not in done.stdout + done.stderr and "E012" not in done.stdout + done.stderr:
+            sys.exit(f"`check` refuses what these tests need:\n{done.stdout}{done.stderr}")
+        return done.returncode == 0
 
     def proxy(self, rules, **more):
         return Proxy(self, rules, **more)
@@ -125,23 +135,26 @@ def listens(port):
 class Proxy:
     """The product, with a folder of its own; its store lies in another folder inside."""
 
-    def __init__(self, lab, rules, store=None, head="threads: 2\n", environment=None):
+    def __init__(self, lab, rules, store=None, head="threads: 2\n", environment=None, tls=None, prefix=()):
         self.lab, self.report = lab, lab.report
         self.folder = tempfile.mkdtemp(dir=lab.folder)
         self.store = store or os.path.join(self.folder, "store")
         os.makedirs(self.store, exist_ok=True)
-        self.data, self.admin = free_port(), free_port()
-        self.head = (f'listen: [{{ address: "127.0.0.1:{self.data}" }}]\nadmin: {{ address: "127.0.0.1:{self.admin}" }}\n'
+        self.data, self.admin, self.tls = free_port(), free_port(), free_port() if tls else None
+        listen = f'{{ address: "127.0.0.1:{self.data}" }}'
+        if tls:  # (certificate, key)
+            listen += f', {{ address: "127.0.0.1:{self.tls}", tls: {{ certificates: [{{ cert: {tls[0]}, key: {tls[1]} }}] }} }}'
+        self.head = (f'listen: [{listen}]\nadmin: {{ address: "127.0.0.1:{self.admin}" }}\n'
                      f"store: sqlite:{self.store}/supplant.db\n{head}")
         self.config = os.path.join(self.folder, "routes.yaml")
-        self.environment = {**os.environ, **(environment or {})}
+        self.environment, self.prefix = {**os.environ, **(environment or {})}, list(prefix)
         self.write(rules)
         self.run()
 
     def run(self):
         """Starts it, and waits until it is ready; returns after how many seconds."""
         self.log = open(os.path.join(self.folder, "log"), "ab")
-        self.program = self.lab.start([self.lab.binary, "run", "--config", self.config, "--access-log", "off"],
+        self.program = self.lab.start([*self.prefix, self.lab.binary, "run", "--config", self.config, "--access-log", "off"],
                                       stdout=self.log, stderr=self.log, env=self.environment)
         took = until(lambda: self.program.poll() is not None or self.is_ready(), 15)
         if took is None or self.program.poll() is not None:
@@ -186,8 +199,8 @@ class Proxy:
 
     # Admin side.
 
-    def ask(self, method, path, body=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.admin, timeout=10)
+    def ask(self, method, path, body=None, timeout=10):
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin, timeout=timeout)
         fields = {"Host": f"127.0.0.1:{self.admin}", "Content-Type": "application/json"}
         if getattr(self, "token", None):
             fields["Authorization"] = f"Bearer {self.token}"
@@ -254,6 +267,9 @@ class Proxy:
         self.report.check(good, "outcomes add up, none pending at rest", figure)
 
     # Clients.
+
+    def port(self, tls):
+        return self.tls if tls else self.data
 
     def get(self, path, timeout=5):
         connection = http.client.HTTPConnection("127.0.0.1", self.data, timeout=timeout)

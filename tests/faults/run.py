@@ -4,8 +4,8 @@
   run.py BINARY [--quick] [--only NAME…] [--kills N] [--keep]
 
 Runs the binary in temporary folders on free loopback ports. Needs Python alone; for the rate beside a
-candidate that never answers wrk and nginx, and root for the store that is full. `--quick` takes about a
-minute. Prints a table of figures and `N passed, N failed`.
+candidate that never answers wrk and nginx, and root for the store that is full. `--quick` takes three
+minutes. Prints a table of figures and `N passed, N failed`.
 """
 
 import argparse
@@ -16,9 +16,12 @@ import sys
 import time
 import traceback
 
+import around_faults
+import bounds
 import change_faults
 import kill_faults
 import large
+import origin_faults
 import side_faults
 import store_faults
 from lab import Lab, Report
@@ -32,6 +35,11 @@ ALL = {
     "edits": change_faults.edits, "take-back": change_faults.take_back, "proxy-killed": change_faults.killed_proxy,
     "killed-in-change": kill_faults.killed_in_change,
     "large": large.large,
+    "origin-restarts": origin_faults.restarting, "origin-fails": origin_faults.failing, "origin-idle": origin_faults.idle_closing,
+    "reloads": origin_faults.reloads, "drain": origin_faults.drained, "candidate-books": origin_faults.candidates,
+    "dns": around_faults.names, "clock": around_faults.clock, "rules-cut": around_faults.truncated, "store-slow": around_faults.slow_store,
+    "queue-full": around_faults.queue_full, "floods": around_faults.floods, "comparer-panics": around_faults.comparer,
+    "stalled": bounds.stalled, "overload": bounds.overload, "crowd": bounds.crowd,
 }
 
 

@@ -202,3 +202,32 @@ fn all_rules_of_the_documents_are_taken() {
         }
     }
 }
+
+#[test]
+fn the_page_of_limits_names_each_with_its_default() {
+    let read = |name: &str| fs::read_to_string(root().join("docs").join(name)).unwrap();
+    let (routes, limits) = (read("routes.md"), read("limits.md"));
+    for (section, path) in [
+        ("### `limits`", "limits."),
+        ("### `listen[].timeouts`", "listen[].timeouts."),
+        (
+            "### `legacy.timeouts`, `backends.NAME.timeouts`",
+            "timeouts.",
+        ),
+        ("### `drain`", "drain."),
+    ] {
+        let rows = routes.split(section).nth(1).expect(section);
+        let rows = rows.split("\n### ").next().unwrap();
+        let rows: Vec<Vec<&str>> = rows
+            .lines()
+            .filter(|l| l.starts_with("| `"))
+            .map(|l| l.split('|').map(str::trim).collect())
+            .collect();
+        assert!(!rows.is_empty(), "{section}");
+        for row in rows {
+            let (key, default) = (format!("`{path}{}`", row[1].trim_matches('`')), row[3]);
+            let told = |line: &&str| line.contains(&key) && line.contains(default);
+            assert!(limits.lines().any(|l| told(&l)), "{key}, {default}");
+        }
+    }
+}

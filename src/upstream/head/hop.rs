@@ -115,6 +115,7 @@ impl Nominated {
 
     /// Returns whether a field falls because `Connection` names it. Fields that say who asks, how
     /// far a message goes, or what is meant for everybody cannot be named away.
+    #[inline]
     pub(super) fn takes(&self, name: &HeaderName) -> bool {
         self.0
             .as_ref()

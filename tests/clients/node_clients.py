@@ -11,11 +11,14 @@ def modules(stand):
     """Installs what node needs beside these files; returns why it cannot, or nothing."""
     if not needed("node", "nodejs") or not needed("npm", "npm"):
         return "node and npm are not installed"
-    stamp = os.path.join(HERE, "node_modules", ".package-lock.json")
-    lock = os.path.join(HERE, "package-lock.json")
-    if not os.path.exists(stamp) or os.path.getmtime(stamp) < os.path.getmtime(lock):
+    stamp = os.path.join(HERE, "node_modules", "installed")
+    with open(os.path.join(HERE, "package-lock.json")) as file:
+        wanted = file.read()
+    if not os.path.exists(stamp) or open(stamp).read() != wanted:
         print("installing undici and playwright-core from npm", flush=True)
         subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=HERE, check=True, timeout=300)
+        with open(stamp, "w") as file:
+            file.write(wanted)
     return None
 
 

@@ -58,7 +58,7 @@ def main():
     tools = os.path.abspath(args.tools)
     if os.environ.get("SUPPLANT_CLIENTS") != tools:
         python = environment(tools)
-        os.execve(python, [python, *sys.argv], {**os.environ, "SUPPLANT_CLIENTS": tools, "PYTHONDONTWRITEBYTECODE": "1"})
+        os.execve(python, [python, *sys.argv], {**os.environ, "SUPPLANT_CLIENTS": tools, "PYTHONDONTWRITEBYTECODE": "1", "GRPC_VERBOSITY": "NONE"})
     sys.path.insert(0, HERE)
     sys.exit(0 if tried(args, tools) else 1)
 

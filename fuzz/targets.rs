@@ -41,7 +41,7 @@ fn pieces_agree(bytes: &[u8], whole: Scan) {
 }
 
 /// Heads: what passes is what the parser behind reads, method, target, fields and end.
-pub fn head(bytes: &[u8]) {
+pub(super) fn head(bytes: &[u8]) {
     let mut scanner = Scanner::new(Bounds::default());
     let scan = scanner.scan(bytes);
     assert!(scan.passed <= bytes.len());
@@ -78,7 +78,7 @@ pub fn head(bytes: &[u8]) {
 }
 
 /// Bodies in chunks: where one ends, a plain decoder ends too.
-pub fn chunked(body: &[u8]) {
+pub(super) fn chunked(body: &[u8]) {
     const HEAD: &[u8] =
         b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
     let bytes = [HEAD, body].concat();
@@ -126,7 +126,7 @@ fn decode(body: &[u8]) -> Option<usize> {
 }
 
 /// PROXY headers: nothing but the header decides, and less of it decides nothing.
-pub fn proxied(bytes: &[u8]) {
+pub(super) fn proxied(bytes: &[u8]) {
     let Ok(Some(told)) = supplant::proxy::scan::proxied(bytes) else {
         return;
     };
@@ -140,7 +140,7 @@ pub fn proxied(bytes: &[u8]) {
 }
 
 /// Forwarded: reading is bounded, and what is written is read back.
-pub fn forwarded(bytes: &[u8]) {
+pub(super) fn forwarded(bytes: &[u8]) {
     let values = bytes.split(|b| *b == b'\n');
     let Ok(elements) = forwarded::read(values) else {
         return;

@@ -197,6 +197,8 @@ impl Base {
             log: log.clone(),
             exporter: exporter.clone(),
         })?;
+        let stopping = self.tasks.stopping();
+        self.tasks.spawn(plane.certificates().watch(stopping));
         process::started(&self.metrics, clock::now());
         let gather = gatherer(&self.metrics, &ends, shadow, plane.open_connections());
         let admin = self.start_admin(&ends, plane.addresses(), gather, admin);

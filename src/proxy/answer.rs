@@ -19,8 +19,18 @@ const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 pub(super) enum Refusal {
     /// The path cannot be made canonical.
     Path,
-    /// The method is CONNECT.
+    /// The method is CONNECT, and not for a WebSocket over HTTP/2.
     Connect,
+    /// No host, several, or two that differ.
+    Host,
+    /// A scheme that is not spoken here.
+    Scheme,
+    /// A value that begins or ends with a space.
+    Field,
+    /// More fields than the limit.
+    Fields,
+    /// The host is none of the certificate that the connection was begun with.
+    Misdirected,
     /// The body is over the limit.
     Body,
     /// A name of a field has an underscore.
@@ -36,6 +46,11 @@ impl Refusal {
         match self {
             Self::Path => "path",
             Self::Connect => "connect",
+            Self::Host => "host",
+            Self::Scheme => "scheme",
+            Self::Field => "field",
+            Self::Fields => "fields",
+            Self::Misdirected => "misdirected",
             Self::Body => "body",
             Self::Underscore => "underscore",
             Self::Busy => "inflight",
@@ -53,6 +68,31 @@ impl Refusal {
             Self::Connect => (
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method not allowed: CONNECT\n",
+                REQUEST,
+            ),
+            Self::Host => (
+                StatusCode::BAD_REQUEST,
+                "bad request: the host is missing or ambiguous\n",
+                REQUEST,
+            ),
+            Self::Scheme => (
+                StatusCode::BAD_REQUEST,
+                "bad request: the scheme is not spoken here\n",
+                REQUEST,
+            ),
+            Self::Field => (
+                StatusCode::BAD_REQUEST,
+                "bad request: a field's value is malformed\n",
+                REQUEST,
+            ),
+            Self::Fields => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "request header fields too large: there are too many\n",
+                REQUEST,
+            ),
+            Self::Misdirected => (
+                StatusCode::MISDIRECTED_REQUEST,
+                "misdirected request: use another connection for this host\n",
                 REQUEST,
             ),
             Self::Body => (

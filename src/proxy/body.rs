@@ -1,6 +1,7 @@
 //! The body that a client gets: an answer of ours, or one that streams through.
 
 use super::ending::Ending;
+use super::http2::Pace;
 use crate::upstream::Error;
 use crate::upstream::ErrorKind;
 use crate::upstream::ended_whole;
@@ -38,10 +39,15 @@ impl Body {
         version: Version,
         idle: Duration,
         ending: Ending,
+        pace: Option<Pace>,
     ) -> Self {
+        if let Some(pace) = &pace {
+            pace.set_patience(idle);
+        }
         let mut relayed = Box::new(Relayed {
             inner,
             version,
+            pace,
             idle: IdleTimer::new(idle),
             ending,
         });
@@ -59,6 +65,8 @@ pub(super) struct Relayed {
     inner: Incoming,
     /// The one that the side spoke.
     version: Version,
+    /// What notes whether the client of an HTTP/2 stream takes it.
+    pace: Option<Pace>,
     idle: IdleTimer,
     ending: Ending,
 }
@@ -94,9 +102,15 @@ impl http_body::Body for Body {
 
 impl Relayed {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if let Some(pace) = &self.pace {
+            pace.asked();
+        }
         match http_body::Body::poll_frame(Pin::new(&mut self.inner), cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 self.idle.moved();
+                if let Some(pace) = &self.pace {
+                    pace.gave();
+                }
                 if let Some(data) = frame.data_ref() {
                     self.ending.passed(data);
                 } else if let Some(trailers) = frame.trailers_ref() {

@@ -4,15 +4,18 @@
 //! connections are found by a sweep once a second.
 
 use super::body::Body;
+use super::http2::Watch;
 use super::listener::Counted;
 use super::scan::Reason;
-use super::scanned::Scanned;
 use crate::telemetry::Metrics;
 use crate::upstream::Stream;
 use hyper::body::Incoming;
+use hyper::rt::Read;
+use hyper::rt::Write;
+use hyper::rt::bounds::Http2ServerConnExec;
 use hyper::server::conn::http1::UpgradeableConnection;
+use hyper::server::conn::http2;
 use hyper::service::HttpService;
-use hyper_util::rt::TokioIo;
 use std::cell::Cell;
 use std::cell::OnceCell;
 use std::cell::RefCell;
@@ -35,8 +38,42 @@ use tokio::io::AsyncWrite;
 use tokio::io::ReadBuf;
 use tokio::time::Instant;
 
-/// What hyper runs for each connection.
-type Http<S> = UpgradeableConnection<TokioIo<Scanned<Watched>>, S>;
+/// What hyper runs for each connection: HTTP/1 or HTTP/2.
+pub(super) trait Graceful: Future<Output = hyper::Result<()>> {
+    /// Whether an idle connection is simply cut, or told first.
+    const CUT_AT_ONCE: bool;
+
+    /// Takes no further request.
+    fn close(self: Pin<&mut Self>);
+}
+
+impl<I, S> Graceful for UpgradeableConnection<I, S>
+where
+    I: Read + Write + Unpin + Send + 'static,
+    S: HttpService<Incoming, ResBody = Body, Error = Infallible>,
+{
+    const CUT_AT_ONCE: bool = true;
+
+    fn close(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<I, S, E> Graceful for http2::Connection<I, S, E>
+where
+    I: Read + Write + Unpin,
+    S: HttpService<Incoming, ResBody = Body, Error = Infallible>,
+    E: Http2ServerConnExec<S::Future, Body>,
+{
+    const CUT_AT_ONCE: bool = false;
+
+    fn close(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+/// How long an idle connection that was told to end may take for it.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// How far a connection is asked to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -241,6 +278,8 @@ pub(super) struct State {
     requests: Cell<u64>,
     /// Held until the connection is gone, and every request and tunnel of it.
     counted: OnceCell<Counted>,
+    /// What else there is to watch where HTTP/2 is spoken.
+    http2: OnceCell<Rc<Watch>>,
 }
 
 impl State {
@@ -257,6 +296,14 @@ impl State {
             waker: RefCell::default(),
             requests: Cell::new(0),
             counted: OnceCell::new(),
+            http2: OnceCell::new(),
+        }
+    }
+
+    /// Sets what else there is to watch.
+    pub(super) fn watch(&self, watch: Rc<Watch>) {
+        if self.http2.set(watch).is_err() {
+            tracing::error!("a connection became HTTP/2 twice");
         }
     }
 
@@ -311,6 +358,9 @@ impl State {
 
     /// Returns what is to become of the connection.
     fn due(&self, now: Instant) -> Wish {
+        if self.http2.get().is_some_and(|watch| watch.sweep(now)) {
+            return Wish::Drop;
+        }
         if self.flow.blocked.load(Relaxed) {
             // What was answered is not all sent, so the connection is not idle.
             self.since.set(now);
@@ -335,11 +385,27 @@ impl State {
             let late = now.saturating_duration_since(since) >= self.header;
             return if late { Wish::Late } else { Wish::Serve };
         }
-        if self.busy.get() == 0 && now.duration_since(self.since.get()) >= self.idle {
+        let idle = now.duration_since(self.since.get());
+        if self.busy.get() == 0 && idle >= self.idle + GOODBYE {
+            Wish::Drop
+        } else if self.busy.get() == 0 && idle >= self.idle {
             Wish::Cut
         } else {
             Wish::Serve
         }
+    }
+
+    /// Waits until the connection is to be cut, before it is served.
+    pub(super) async fn cut(&self) {
+        std::future::poll_fn(|cx| {
+            self.watched_by(cx);
+            if self.wish.get() >= Wish::Cut {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
     }
 
     fn wish(&self, wish: Wish) {
@@ -434,20 +500,14 @@ impl Connections {
 }
 
 /// A connection being served.
-pub(super) struct Serving<S>
-where
-    S: HttpService<Incoming, ResBody = Body, Error = Infallible>,
-{
-    http: Pin<Box<Http<S>>>,
+pub(super) struct Serving<H> {
+    http: Pin<Box<H>>,
     state: Rc<State>,
     closing: bool,
 }
 
-impl<S> Serving<S>
-where
-    S: HttpService<Incoming, ResBody = Body, Error = Infallible>,
-{
-    pub(super) fn new(http: Http<S>, state: Rc<State>) -> Self {
+impl<H: Graceful> Serving<H> {
+    pub(super) fn new(http: H, state: Rc<State>) -> Self {
         Self {
             http: Box::pin(http),
             state,
@@ -463,22 +523,21 @@ where
             return false;
         }
         self.closing = true;
-        self.http.as_mut().graceful_shutdown();
+        self.http.as_mut().close();
         true
     }
 }
 
-impl<S> Future for Serving<S>
-where
-    S: HttpService<Incoming, ResBody = Body, Error = Infallible>,
-{
+impl<H: Graceful> Future for Serving<H> {
     type Output = hyper::Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.state.watched_by(cx);
         match self.state.wish.get() {
             Wish::Drop => return Poll::Ready(Ok(())),
-            Wish::Cut if self.state.busy.get() == 0 => return Poll::Ready(Ok(())),
+            Wish::Cut if H::CUT_AT_ONCE && self.state.busy.get() == 0 => {
+                return Poll::Ready(Ok(()));
+            }
             _ => {
                 self.close();
             }

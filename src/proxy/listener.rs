@@ -5,6 +5,9 @@ use super::connection::Serving;
 use super::connection::State;
 use super::connection::Watched;
 use super::gate::Gate;
+use super::http2;
+use super::intake;
+use super::intake::First;
 use super::plane::Phase;
 use super::scan::Bounds;
 use super::scan::Scanner;
@@ -12,6 +15,8 @@ use super::scanned::Scanned;
 use super::service::Proxy;
 use super::service::Thread;
 use super::stack::stack;
+use super::tls::Named;
+use super::tls::Tls;
 use crate::descriptors;
 use crate::upstream::Stream;
 use crate::upstream::head::Client;
@@ -29,6 +34,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -105,11 +112,11 @@ pub(super) struct Loads {
 pub(super) struct Accepted {
     pub(super) stream: std::net::TcpStream,
     pub(super) peer: SocketAddr,
-    pub(super) listen: Listen,
+    pub(super) listen: Arc<Listen>,
 }
 
 /// What the rules say of a listener.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Listen {
     pub(super) address: SocketAddr,
     pub(super) header: Duration,
@@ -117,6 +124,11 @@ pub(super) struct Listen {
     pub(super) idle: Duration,
     pub(super) half_close: bool,
     pub(super) bounds: Bounds,
+    /// Streams of an HTTP/2 connection at a time.
+    pub(super) streams: u32,
+    /// Every connection begins with a PROXY header.
+    pub(super) proxy_protocol: bool,
+    pub(super) tls: Option<Arc<Tls>>,
 }
 
 impl Loads {
@@ -151,7 +163,7 @@ pub(super) struct Server {
 
 impl Server {
     /// Accepts until the drain, and then whatever the kernel has accepted already.
-    pub(super) async fn accept(self, listener: TcpListener, listen: Listen) {
+    pub(super) async fn accept(self, listener: TcpListener, listen: Arc<Listen>) {
         let mut phase = self.phase.clone();
         loop {
             // Accepting may be cancelled: the connection stays in the kernel's queue.
@@ -159,17 +171,17 @@ impl Server {
                 accepted = listener.accept() => accepted,
                 _ = phase.wait_for(|phase| *phase != Phase::Serving) => break,
             };
-            self.accepted(accepted, listen).await;
+            self.accepted(accepted, &listen).await;
             self.loads.gate.paced().await;
         }
         let waker = std::task::Waker::noop();
         let mut cx = std::task::Context::from_waker(waker);
         while let std::task::Poll::Ready(accepted) = listener.poll_accept(&mut cx) {
-            self.accepted(accepted, listen).await;
+            self.accepted(accepted, &listen).await;
         }
     }
 
-    async fn accepted(&self, accepted: io::Result<(TcpStream, SocketAddr)>, listen: Listen) {
+    async fn accepted(&self, accepted: io::Result<(TcpStream, SocketAddr)>, listen: &Arc<Listen>) {
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -195,7 +207,7 @@ impl Server {
                 let accepted = Accepted {
                     stream,
                     peer,
-                    listen,
+                    listen: Arc::clone(listen),
                 };
                 match self.loads.hand_over[place].try_send(accepted) {
                     Ok(()) => {}
@@ -213,47 +225,140 @@ impl Server {
     /// Serves a connection that another thread accepted.
     pub(super) fn adopt(&self, accepted: Accepted) {
         match TcpStream::from_std(accepted.stream) {
-            Ok(stream) => self.serve(stream, accepted.peer, accepted.listen),
+            Ok(stream) => self.serve(stream, accepted.peer, &accepted.listen),
             Err(error) => tracing::warn!(%error, "a connection was lost on its way"),
         }
     }
 
-    fn serve(&self, stream: TcpStream, peer: SocketAddr, listen: Listen) {
+    fn serve(&self, stream: TcpStream, peer: SocketAddr, listen: &Arc<Listen>) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a client left at once");
             return;
         }
-        let state = Rc::new(State::new(
-            listen.idle,
-            listen.header,
-            self.thread.metrics.clone(),
-        ));
-        let proxy = Proxy {
-            thread: Rc::clone(&self.thread),
-            client: Client::new(Some(peer.ip().to_canonical()), listen.address.port()),
-            body_idle: listen.body,
-            connection: Rc::clone(&state),
-            tls: None,
-        };
-        let service = stack(proxy, self.panics.clone());
+        let metrics = self.thread.metrics.clone();
+        let state = Rc::new(State::new(listen.idle, listen.header, metrics));
         state.count(Counted::new(self));
+        self.connections.add(&state);
+        let incoming = Incoming {
+            thread: Rc::clone(&self.thread),
+            panics: self.panics.clone(),
+            listen: Arc::clone(listen),
+            client: client(peer, listen),
+            state,
+        };
+        tokio::task::spawn_local(incoming.run(stream));
+    }
+}
+
+fn client(peer: SocketAddr, listen: &Listen) -> Client {
+    Client::new(Some(peer.ip().to_canonical()), listen.address.port())
+}
+
+/// A connection on its way to the protocol that it speaks.
+struct Incoming {
+    thread: Rc<Thread>,
+    panics: IntCounter,
+    listen: Arc<Listen>,
+    client: Client,
+    state: Rc<State>,
+}
+
+impl Incoming {
+    async fn run(mut self, mut stream: TcpStream) {
+        if self.listen.proxy_protocol {
+            // Boxed, as all that is rare, so that a plain connection carries no room for it.
+            match Box::pin(intake::client(&mut stream, self.listen.header)).await {
+                Ok(Some(peer)) => self.client = client(peer, &self.listen),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::debug!(%error, "a connection began without a PROXY header");
+                    self.thread.gate.refused("proxy_header");
+                    return;
+                }
+            }
+        }
+        if self.listen.tls.is_some() {
+            return Box::pin(self.secured(stream)).await;
+        }
+        let state = Rc::clone(&self.state);
+        // Both branches may be cancelled: nothing is taken from the socket.
+        let first = tokio::select! {
+            first = intake::first(&stream) => first,
+            () = state.cut() => return,
+        };
         let socket = Watched::new(Stream::Tcp(stream), &state);
+        match first {
+            First::Http2 => Box::pin(self.http2(socket, None, None)).await,
+            First::Http1 | First::Tls => self.http1(socket, None).await,
+        }
+    }
+
+    async fn secured(mut self, stream: TcpStream) {
+        let Some(tls) = self.listen.tls.clone() else {
+            return;
+        };
+        let socket = Watched::new(Stream::Tcp(stream), &self.state);
+        let Some(done) = tls.accept(socket).await else {
+            return;
+        };
+        self.client = self.client.over_tls();
+        if done.http2 {
+            self.http2(done.stream, Some(done.version), done.named)
+                .await;
+        } else {
+            self.http1(done.stream, Some(done.version)).await;
+        }
+    }
+
+    fn proxy(self, tls: Option<&'static str>, http2: bool) -> Proxy {
+        Proxy {
+            thread: self.thread,
+            client: self.client,
+            body_idle: self.listen.body,
+            connection: self.state,
+            tls,
+            http2,
+        }
+    }
+
+    async fn http1<I>(self, socket: I, tls: Option<&'static str>)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (state, listen) = (Rc::clone(&self.state), Arc::clone(&self.listen));
         let scanner = Scanner::new(listen.bounds);
         let socket = Scanned::new(socket, &state, scanner, listen.half_close);
+        let panics = self.panics.clone();
         let serving = http1::Builder::new()
             .preserve_header_case(true)
             .auto_date_header(false)
             .max_headers(listen.bounds.fields)
             .max_header_size(listen.bounds.head.max(HEAD) + 1)
             .header_read_timeout(None)
-            .serve_connection(TokioIo::new(socket), service)
+            .serve_connection(TokioIo::new(socket), stack(self.proxy(tls, false), panics))
             .with_upgrades();
-        self.connections.add(&state);
-        tokio::task::spawn_local(async move {
-            if let Err(error) = Serving::new(serving, state).await {
-                tracing::trace!(%error, "a client's connection ended");
-            }
-        });
+        if let Err(error) = Serving::new(serving, state).await {
+            tracing::trace!(%error, "a client's connection ended");
+        }
+    }
+
+    async fn http2<I>(self, socket: I, tls: Option<&'static str>, named: Option<Named>)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        let (state, listen) = (Rc::clone(&self.state), Arc::clone(&self.listen));
+        let panics = self.panics.clone();
+        let proxy = self.proxy(tls, true);
+        let parts = http2::Parts {
+            proxy,
+            state,
+            bounds: listen.bounds,
+            streams: listen.streams,
+            head: listen.header,
+            named,
+            panics,
+        };
+        http2::serve(socket, parts).await;
     }
 }
 

@@ -12,6 +12,7 @@ mod fallback;
     not(test),
     expect(dead_code, reason = "not called by the listener yet")
 )]
+mod http2;
 mod intake;
 mod listener;
 mod plane;
@@ -19,9 +20,11 @@ pub mod scan;
 mod scanned;
 mod service;
 mod stack;
+mod tls;
 mod upgrade;
 mod upload;
 
 pub use plane::Drained;
 pub use plane::Plane;
 pub use plane::PlaneParts;
+pub use tls::Certificates;

@@ -9,6 +9,8 @@ use super::listener::Loads;
 use super::listener::Server;
 use super::scan::Bounds;
 use super::service::Thread;
+use super::tls::Certificates;
+use super::tls::Tls;
 use crate::rules;
 use crate::shadow::Shadow;
 use crate::table::Reader;
@@ -75,6 +77,7 @@ pub struct Plane {
     phase: watch::Sender<Phase>,
     loads: Arc<Loads>,
     addresses: Vec<SocketAddr>,
+    secured: Vec<Arc<Tls>>,
 }
 
 /// How a drain ended.
@@ -92,9 +95,13 @@ impl Plane {
         let count = parts.threads.max(1);
         let phase = watch::Sender::new(Phase::Serving);
         let mut addresses = Vec::new();
-        let mut listeners: Vec<Vec<(std::net::TcpListener, Listen)>> =
+        let mut listeners: Vec<Vec<(std::net::TcpListener, Arc<Listen>)>> =
             (0..count).map(|_| Vec::new()).collect();
+        let mut secured = Vec::new();
         for (wanted, passed) in parts.listen {
+            let tls = wanted.tls.map(|conf| Tls::load(conf, &parts.metrics));
+            let tls = tls.transpose().map_err(io::Error::other)?.map(Arc::new);
+            secured.extend(tls.clone());
             let bound = match passed {
                 Some(passed) => listener::share(passed, count),
                 None => listener::bind(wanted.address, count),
@@ -103,19 +110,21 @@ impl Plane {
                 let text = format!("cannot listen on {}: {error}", wanted.address);
                 io::Error::new(error.kind(), text)
             })?;
+            let Some(first) = bound.first() else { continue };
+            let listen = Arc::new(Listen {
+                address: first.local_addr()?,
+                header: wanted.header,
+                body: wanted.body,
+                idle: wanted.idle,
+                half_close: wanted.half_close,
+                bounds: Bounds::from(&parts.limits),
+                streams: parts.limits.streams,
+                proxy_protocol: wanted.proxy_protocol,
+                tls,
+            });
+            addresses.push(listen.address);
             for (thread, socket) in listeners.iter_mut().zip(bound) {
-                let listen = Listen {
-                    address: socket.local_addr()?,
-                    header: wanted.header,
-                    body: wanted.body,
-                    idle: wanted.idle,
-                    half_close: wanted.half_close,
-                    bounds: Bounds::from(&parts.limits),
-                };
-                if addresses.last() != Some(&listen.address) {
-                    addresses.push(listen.address);
-                }
-                thread.push((socket, listen));
+                thread.push((socket, Arc::clone(&listen)));
             }
         }
         let (hand_over, adopted): (Vec<_>, Vec<_>) =
@@ -149,12 +158,18 @@ impl Plane {
             phase,
             loads,
             addresses,
+            secured,
         })
     }
 
     /// Returns the addresses bound, in the order of the rules.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Returns what keeps the certificates of the listeners up to date.
+    pub fn certificates(&self) -> Certificates {
+        Certificates(self.secured.clone())
     }
 
     /// Returns a reader of how many client connections are open.
@@ -205,7 +220,7 @@ struct Start {
 impl Start {
     fn run(
         self,
-        listeners: Vec<(std::net::TcpListener, Listen)>,
+        listeners: Vec<(std::net::TcpListener, Arc<Listen>)>,
         adopted: mpsc::Receiver<Accepted>,
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -220,7 +235,7 @@ impl Start {
 
     async fn serve(
         self,
-        listeners: Vec<(std::net::TcpListener, Listen)>,
+        listeners: Vec<(std::net::TcpListener, Arc<Listen>)>,
         mut adopted: mpsc::Receiver<Accepted>,
     ) {
         let panics = self.metrics.counter("supplant_panics_total", &["request"]);

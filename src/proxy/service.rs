@@ -9,6 +9,7 @@ use super::ending::Ending;
 use super::ending::Watch;
 use super::fallback;
 use super::gate::Gate;
+use super::http2::Pace;
 use super::upgrade::tunnel;
 use super::upload::Expectation;
 use super::upload::Upload;
@@ -101,6 +102,8 @@ pub(super) struct Proxy {
     pub(super) connection: Rc<State>,
     /// The version of TLS that the client speaks.
     pub(super) tls: Option<&'static str>,
+    /// Whether the client speaks HTTP/2.
+    pub(super) http2: bool,
 }
 
 /// What of a request goes on: its head, its body, and its wish to become something else.
@@ -111,7 +114,11 @@ struct Asking {
 }
 
 impl Proxy {
-    pub(super) async fn answer(&self, mut request: Request<Incoming>) -> Response<Body> {
+    pub(super) async fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        pace: Option<Pace>,
+    ) -> Response<Body> {
         let arrived = Instant::now();
         let busy = self.connection.busy();
         let table = self.thread.tables.pin();
@@ -164,15 +171,13 @@ impl Proxy {
             upgrade,
         };
         match self.forward(&mut ending, asking, &decision, watched).await {
-            Ok(answer) => Self::relay(ending, answer),
+            Ok(answer) => self.relay(ending, answer, pace),
             Err(kind) => {
                 let mut response = match self.connection.refused() {
                     Some(reason) if kind == ErrorKind::Client => answer::refused(reason),
                     _ => answer::failed(kind),
                 };
-                if ending.unread() {
-                    answer::close(response.headers_mut());
-                }
+                self.close_unread(ending.unread(), response.headers_mut());
                 ending.failed(kind);
                 ending.answered_by_us(response.status().as_u16());
                 response
@@ -229,14 +234,26 @@ impl Proxy {
         }
     }
 
+    /// Refuses a request that no rule was asked about, and of whose body nothing was read.
+    pub(super) fn refused(&self, why: Refusal) -> Response<Body> {
+        let table = self.thread.tables.pin();
+        self.refuse(table.lane(None), why, true)
+    }
+
+    /// What was not read of a body stands in the way of the next request on HTTP/1; on HTTP/2 the
+    /// stream is reset without an error.
+    fn close_unread(&self, unread: bool, headers: &mut HeaderMap) {
+        if unread && !self.http2 {
+            answer::close(headers);
+        }
+    }
+
     fn refuse(&self, lane: &Lane, why: Refusal, unread: bool) -> Response<Body> {
         lane.tally().ended(REFUSED);
         let name = "supplant_requests_refused_total";
         self.thread.metrics.counter(name, &[why.as_str()]).inc();
         let mut response = why.response();
-        if unread {
-            answer::close(response.headers_mut());
-        }
+        self.close_unread(unread, response.headers_mut());
         if self.thread.log.is_on() {
             tracing::debug!(reason = why.as_str(), "a request was refused");
         }
@@ -250,9 +267,7 @@ impl Proxy {
         self.thread.metrics.counter(name, &["max_forwards"]).inc();
         let trace = parts.method == Method::TRACE;
         let mut response = answer::last_hop(trace.then(|| head::reflection(parts)));
-        if unread {
-            answer::close(response.headers_mut());
-        }
+        self.close_unread(unread, response.headers_mut());
         response
     }
 
@@ -448,7 +463,7 @@ impl Proxy {
     }
 
     /// Turns a side's answer into the client's.
-    fn relay(mut ending: Ending, answered: Answered) -> Response<Body> {
+    fn relay(&self, mut ending: Ending, answered: Answered, pace: Option<Pace>) -> Response<Body> {
         let Answered {
             sent,
             origin,
@@ -459,11 +474,12 @@ impl Proxy {
         let times = (sent.sent_at, sent.head_at, sent.connect);
         let status = response.status();
         let switching = status == StatusCode::SWITCHING_PROTOCOLS;
+        let asked = head::names_websocket(response.headers());
         let lease = (!switching).then_some(sent.lease);
         ending.version(response.headers());
         let passage = ending.lane.passage(ending.side);
         let fields = std::mem::take(response.headers_mut());
-        *response.headers_mut() = if switching {
+        *response.headers_mut() = if switching && !self.http2 {
             passage.switching(fields, origin.as_ref())
         } else {
             passage.answer(fields, origin.as_ref())
@@ -471,29 +487,52 @@ impl Proxy {
         ending.lane.observe_cookies(ending.side, response.headers());
         ending.head(status.as_u16(), times, response.headers(), lease);
         if switching {
-            let Some(client) = upgrade else {
-                // Nobody asked for another protocol.
-                ending.failed(ErrorKind::Malformed);
-                ending.answered_by_us(StatusCode::BAD_GATEWAY.as_u16());
-                return answer::failed(ErrorKind::Malformed);
+            let Some(client) = upgrade.filter(|_| asked) else {
+                // Nobody asked for another protocol, or not for this one.
+                return Self::malformed(ending);
             };
-            // A tunnel is a connection, which has a limit of its own.
-            ending.place = None;
-            ending.becomes_tunnel();
-            let side = hyper::upgrade::on(&mut response);
-            tokio::task::spawn_local(async move {
-                tunnel(client, side, idle).await;
-                ending.completed();
-            });
-            let (parts, _) = response.into_parts();
-            return Response::from_parts(parts, Body::empty());
+            return self.switch(ending, response, client, idle);
+        }
+        if self.http2 && upgrade.is_some() && status.is_success() {
+            // To a client of HTTP/2 it would say that the tunnel stands (RFC 8441 section 5).
+            return Self::malformed(ending);
         }
         let (mut parts, body) = response.into_parts();
         let version = std::mem::replace(&mut parts.version, http::Version::HTTP_11);
-        if ending.unread() {
-            answer::close(&mut parts.headers);
+        self.close_unread(ending.unread(), &mut parts.headers);
+        Response::from_parts(parts, Body::relayed(body, version, idle, ending, pace))
+    }
+
+    /// Joins both sides once they have become what the client asked for.
+    fn switch(
+        &self,
+        mut ending: Ending,
+        mut response: Response<Incoming>,
+        client: OnUpgrade,
+        idle: Duration,
+    ) -> Response<Body> {
+        // A tunnel is a connection, which has a limit of its own.
+        ending.place = None;
+        let side = hyper::upgrade::on(&mut response);
+        let (mut parts, _) = response.into_parts();
+        if self.http2 {
+            parts.status = StatusCode::OK;
+            parts.headers.remove(header::SEC_WEBSOCKET_ACCEPT);
+            parts.headers.remove(header::CONTENT_LENGTH);
+        } else {
+            ending.becomes_tunnel();
         }
-        Response::from_parts(parts, Body::relayed(body, version, idle, ending))
+        tokio::task::spawn_local(async move {
+            tunnel(client, side, idle).await;
+            ending.completed();
+        });
+        Response::from_parts(parts, Body::empty())
+    }
+
+    fn malformed(mut ending: Ending) -> Response<Body> {
+        ending.failed(ErrorKind::Malformed);
+        ending.answered_by_us(StatusCode::BAD_GATEWAY.as_u16());
+        answer::failed(ErrorKind::Malformed)
     }
 
     /// Returns what the log and traces will tell, where somebody wants them.

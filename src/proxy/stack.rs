@@ -31,7 +31,7 @@ pub(super) fn stack(
     let proxy = Rc::new(proxy);
     let service = tower::service_fn(move |request| {
         let proxy = Rc::clone(&proxy);
-        async move { Ok::<_, Infallible>(proxy.answer(request).await) }
+        async move { Ok::<_, Infallible>(proxy.answer(request, None).await) }
     });
     Hyper(RefCell::new(CatchPanic {
         inner: service,
@@ -67,11 +67,18 @@ where
 }
 
 pin_project! {
-    /// The future of [`CatchPanic`].
-    struct Caught<F> {
+    /// A request whose panic becomes a 500: the future of [`CatchPanic`].
+    pub(super) struct Caught<F> {
         #[pin]
         inner: F,
         caught: Rc<IntCounter>,
+    }
+}
+
+impl<F> Caught<F> {
+    /// Counts a panic of `inner` in `caught`.
+    pub(super) fn new(inner: F, caught: Rc<IntCounter>) -> Self {
+        Self { inner, caught }
     }
 }
 

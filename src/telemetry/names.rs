@@ -337,7 +337,7 @@ pub const ROWS: &[Row] = &[
         "supplant_connections_refused_total",
         Counter,
         &["reason"],
-        "Connections answered 503 and closed: over the limit, or none of the descriptors left.",
+        "Connections that were closed at once: over the limit or no descriptor left (both with 503), no PROXY header.",
     ),
     row(
         "supplant_accepts_delayed_total",
@@ -374,6 +374,30 @@ pub const ROWS: &[Row] = &[
         Counter,
         &["slice"],
         "Cookies of one name and path that both sides of a slice set, each counted once.",
+    ),
+    row(
+        "supplant_tls_handshakes_total",
+        Counter,
+        &["version", "kind"],
+        "Handshakes of clients that were done; kind: full, resumed.",
+    ),
+    row(
+        "supplant_tls_handshake_failures_total",
+        Counter,
+        &["reason"],
+        "Handshakes of clients that failed.",
+    ),
+    row(
+        "supplant_tls_reloads_total",
+        Counter,
+        &["result"],
+        "Certificate files that changed: ok, rejected (the old ones stay).",
+    ),
+    row(
+        "supplant_http2_connections_ended_total",
+        Counter,
+        &["reason"],
+        "HTTP/2 connections that this proxy ended for what the client sent: the error, or what its budget went to.",
     ),
     row(
         "supplant_panics_total",

@@ -8,22 +8,23 @@ use http::HeaderValue;
 use http::header;
 use std::collections::HashSet;
 
+/// The one protocol that is tunnelled.
+pub(super) const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
+
 /// Returns whether a request asks to become another protocol that may be tunnelled.
 ///
-/// In a list of protocols `h2c` would let the application speak HTTP/2 past every rule.
+/// Only WebSocket may: with any other (`h2c` above all) the application would be spoken to past
+/// every rule, so the wish for it is not passed on.
 pub fn wants_upgrade(headers: &HeaderMap) -> bool {
-    let mut protocols = headers.get_all(header::UPGRADE).iter().peekable();
-    let named = protocols.peek().is_some()
-        && !protocols
-            .flat_map(|u| u.as_bytes().split(|b| *b == b','))
-            .any(|p| is_h2c(p.trim_ascii()));
-    named && tokens(headers).any(|t| t.eq_ignore_ascii_case("upgrade"))
+    names_websocket(headers) && tokens(headers).any(|t| t.eq_ignore_ascii_case("upgrade"))
 }
 
-/// Returns whether a protocol is HTTP/2 without TLS, with a version or without.
-fn is_h2c(protocol: &[u8]) -> bool {
-    let name = protocol.split(|b| *b == b'/').next().unwrap_or_default();
-    name.eq_ignore_ascii_case(b"h2c")
+/// Returns whether `Upgrade` names WebSocket and nothing else.
+pub fn names_websocket(headers: &HeaderMap) -> bool {
+    let mut protocols = headers.get_all(header::UPGRADE).iter();
+    let first = protocols.next();
+    let websocket = |p: &HeaderValue| p.as_bytes().eq_ignore_ascii_case(b"websocket");
+    first.is_some_and(websocket) && protocols.next().is_none()
 }
 
 /// Returns the fields of an answer as the client gets them.

@@ -22,6 +22,7 @@ mod trust;
 pub use client::Client;
 pub use cookies::SESSION;
 pub use cookies::set_cookies;
+pub use hop::names_websocket;
 pub use hop::wants_upgrade;
 pub use names::Noticed;
 pub use passage::Leg;

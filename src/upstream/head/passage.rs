@@ -246,9 +246,7 @@ impl Passage {
         }
         if upgrading {
             out.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-            if let Some(protocol) = parts.headers.get(header::UPGRADE) {
-                out.insert(header::UPGRADE, protocol.clone());
-            }
+            out.insert(header::UPGRADE, hop::WEBSOCKET);
         }
         if let Some(authority) = parts.uri.authority()
             && let Ok(value) = HeaderValue::from_str(without_userinfo(authority.as_str()))

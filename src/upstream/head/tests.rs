@@ -202,13 +202,13 @@ fn copies_are_marked_and_a_served_request_keeps_the_mark_it_came_with() {
 }
 
 #[test]
-fn an_upgrade_passes_and_h2c_does_not() {
+fn an_upgrade_to_websocket_passes_and_no_other_does() {
     let out = forwarded(&[("connection", "Upgrade"), ("upgrade", "websocket")]);
     assert_eq!(out["upgrade"], "websocket");
-    for h2c in ["h2c", "h2c, websocket", "websocket,H2C", "h2c/2"] {
-        let out = forwarded(&[("connection", "Upgrade"), ("upgrade", h2c)]);
+    for other in ["h2c", "h2c, websocket", "websocket,H2C", "h2c/2", "TLS/1.0"] {
+        let out = forwarded(&[("connection", "Upgrade"), ("upgrade", other)]);
         let kept = out.contains_key("upgrade") || out.contains_key("connection");
-        assert!(!kept, "{h2c}");
+        assert!(!kept, "{other}");
     }
     let twice = [
         ("connection", "Upgrade"),

@@ -3,9 +3,11 @@
 
 mod client;
 mod dice;
+pub(crate) mod frames;
 mod origin;
 mod process;
 mod proxy;
+pub(crate) mod tls;
 
 pub(crate) use client::Answer;
 pub(crate) use client::Client;

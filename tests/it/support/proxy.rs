@@ -39,6 +39,11 @@ impl Proxy {
         Self::begin(tempfile::tempdir().unwrap(), listen, rules)
     }
 
+    /// Starts with a listener of these keys in a folder that holds what they name.
+    pub(crate) fn start_in_with(folder: TempDir, listen: &str, rules: &str) -> Self {
+        Self::begin(folder, listen, rules)
+    }
+
     fn begin(folder: TempDir, listen: &str, rules: &str) -> Self {
         let config = folder.path().join("routes.yaml");
         std::fs::write(&config, format!("listen: [{listen}]\n{HEAD}{rules}")).unwrap();

@@ -9,6 +9,7 @@ use super::ending::Ending;
 use super::ending::Watch;
 use super::fallback;
 use super::gate::Gate;
+use super::upgrade::declined;
 use super::upgrade::tunnel;
 use super::upload::Expectation;
 use super::upload::Upload;
@@ -487,6 +488,9 @@ impl Proxy {
             });
             let (parts, _) = response.into_parts();
             return Response::from_parts(parts, Body::empty());
+        }
+        if let Some(client) = upgrade {
+            declined(client);
         }
         let (mut parts, body) = response.into_parts();
         let version = std::mem::replace(&mut parts.version, http::Version::HTTP_11);

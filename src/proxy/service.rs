@@ -10,6 +10,7 @@ use super::ending::Watch;
 use super::fallback;
 use super::gate::Gate;
 use super::http2::Pace;
+use super::upgrade::declined;
 use super::upgrade::tunnel;
 use super::upload::Expectation;
 use super::upload::Upload;
@@ -496,6 +497,11 @@ impl Proxy {
         if self.http2 && upgrade.is_some() && status.is_success() {
             // To a client of HTTP/2 it would say that the tunnel stands (RFC 8441 section 5).
             return Self::malformed(ending);
+        }
+        if let Some(client) = upgrade
+            && !self.http2
+        {
+            declined(client);
         }
         let (mut parts, body) = response.into_parts();
         let version = std::mem::replace(&mut parts.version, http::Version::HTTP_11);

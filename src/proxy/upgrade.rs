@@ -12,6 +12,7 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
+use tokio::io::AsyncWriteExt;
 use tokio::io::ReadBuf;
 use tokio::time::Instant;
 
@@ -36,6 +37,20 @@ pub(super) async fn tunnel(client: OnUpgrade, side: OnUpgrade, idle: Duration) {
         }
         () = silence(&moved, idle) => tracing::debug!("a silent tunnel was closed"),
     }
+}
+
+/// Sees to the end of a connection that asked for another protocol and went on with HTTP: hyper hands
+/// the socket to whoever waits for the upgrade, and without anybody drops it with what is still to be
+/// said.
+pub(super) fn declined(client: OnUpgrade) {
+    tokio::task::spawn_local(async move {
+        // An error means that the connection has ended otherwise.
+        if let Ok(socket) = client.await
+            && let Err(error) = TokioIo::new(socket).shutdown().await
+        {
+            tracing::trace!(%error, "a client's connection ended");
+        }
+    });
 }
 
 async fn silence(moved: &Cell<Instant>, idle: Duration) {

@@ -35,10 +35,6 @@ pub(super) fn response_fields(mut headers: HeaderMap) -> HeaderMap {
     if !headers.keys().any(is_hop_by_hop) {
         return headers;
     }
-    if headers.contains_key(header::TRANSFER_ENCODING) {
-        // RFC 9112 section 6.3: the encoding frames the body, whatever the length says.
-        headers.remove(header::CONTENT_LENGTH);
-    }
     if Nominated::of(&headers).is_some() {
         return without_nominated(&headers);
     }

@@ -196,7 +196,7 @@ fn encodings() -> Vec<Case> {
         ),
         with(
             400,
-            "fold",
+            "encoding",
             "RFC 9112 5.2",
             "Transfer-Encoding:\r\n chunked",
         ),

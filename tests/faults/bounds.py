@@ -171,8 +171,8 @@ def crowd(lab, report):
     report.begin("10,000 connections")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 10_000
-    if hard < wanted + 4000:  # to the application far fewer are needed: it answers at once
-        wanted = hard - 4000
+    if hard < wanted * 2 + 2000:  # the proxy takes as many clients as it could connect to applications, too
+        wanted = (hard - 2000) // 2
         report.skip(f"10,000 connections: only {hard} descriptors are allowed; {wanted} are opened")
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     legacy = lab.nginx(workers=16384)

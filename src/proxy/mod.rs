@@ -8,10 +8,6 @@ mod connection;
 mod ending;
 mod gate;
 mod fallback;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "not called by the listener yet")
-)]
 mod http2;
 mod intake;
 mod listener;

@@ -131,9 +131,8 @@ impl<S> Scanned<S> {
             self.flow.head_ended();
         }
         match scan.rest {
-            Rest::Nothing => {}
             Rest::Partial if self.scanner.is_in_head() => self.flow.head_began(),
-            Rest::Partial => {}
+            Rest::Nothing | Rest::Partial => {}
             Rest::Ended => self.over = Some(Over::Ended),
             Rest::Refused(reason) => self.refuse(reason),
         }

@@ -13,11 +13,12 @@ pub(super) const HOST: u8 = 16;
 
 const TABLE: [u8; 256] = {
     let mut table = [0; 256];
-    let mut at = 0;
-    while at < 256 {
-        table[at] = class(at as u8);
-        at += 1;
+    let mut byte = 0;
+    while byte < u8::MAX {
+        table[byte as usize] = class(byte);
+        byte += 1;
     }
+    table[u8::MAX as usize] = class(u8::MAX);
     table
 };
 

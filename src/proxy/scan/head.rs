@@ -14,6 +14,10 @@ const DIGITS: usize = 19;
 
 /// What is known of a head so far. Places count from the head's first byte.
 #[derive(Clone, Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what a head said, each by itself"
+)]
 pub(super) struct Head {
     /// Where the first line begins that is not read yet.
     at: usize,
@@ -67,13 +71,10 @@ impl Head {
             if self.at == 0 && bytes.starts_with(b"\r\n") {
                 self.at = 2;
             }
-            match bytes.get(self.at) {
-                Some(b'\r' | b'\n') => {
-                    return match odd(bytes, self.at, Reason::Method, Reason::BlankLines)? {
-                        Some(()) | None => self.wait(bytes, bounds),
-                    };
-                }
-                _ => {}
+            if let Some(b'\r' | b'\n') = bytes.get(self.at) {
+                let more: Option<()> = odd(bytes, self.at, Reason::Method, Reason::BlankLines)?;
+                debug_assert!(more.is_none());
+                return self.wait(bytes, bounds);
             }
             let Some(line) = line::read(bytes, self.at)? else {
                 return self.wait(bytes, bounds);

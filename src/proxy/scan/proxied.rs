@@ -99,8 +99,8 @@ fn block(bytes: &[u8]) -> Result<Option<Proxied>, Malformed> {
     };
     let len = 16 + length;
     let client = match (command & 0xf, family) {
-        // LOCAL: the balancer's own check, whose addresses are to be ignored.
-        (0, _) => None,
+        // LOCAL, the balancer's own check, whose addresses are to be ignored; or no address.
+        (0, _) | (1, 0x00) => None,
         (1, 0x11 | 0x12) => {
             let (a, _) = body.split_first_chunk::<12>().ok_or(Malformed)?;
             let address = IpAddr::from([a[0], a[1], a[2], a[3]]);
@@ -112,8 +112,7 @@ fn block(bytes: &[u8]) -> Result<Option<Proxied>, Malformed> {
             let port = u16::from_be_bytes([rest[16], rest[17]]);
             Some(SocketAddr::new(Ipv6Addr::from(*address).into(), port))
         }
-        // No address, or one of a socket file.
-        (1, 0x00) => None,
+        // A socket file.
         (1, 0x31 | 0x32) if body.len() >= 216 => None,
         _ => return Err(Malformed),
     };

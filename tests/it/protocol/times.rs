@@ -173,3 +173,42 @@ fn heads_in_any_pieces_and_bodies_behind_them_arrive() {
         assert_eq!(client.read(false).unwrap().text(), "0", "{cut}");
     }
 }
+
+#[test]
+fn a_proxy_header_names_the_client_and_without_one_the_connection_ends() {
+    let origin = Origin::start(|_| Reply::json("{}"));
+    let proxy = with_timeouts(&origin, "proxy_protocol: true, timeouts: { header: 1s }");
+    let block = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x09\xc0\0\x02\x02\x13\x88\0\x50";
+    let local = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+    for (header, client) in [
+        (
+            &b"PROXY TCP4 192.0.2.7 192.0.2.2 5000 80\r\n"[..],
+            "192.0.2.7",
+        ),
+        (block, "192.0.2.9"),
+        (b"PROXY UNKNOWN\r\n", "127.0.0.1"),
+        (local, "127.0.0.1"),
+    ] {
+        let mut balancer = Client::connect(proxy.data);
+        balancer.send(header);
+        for _ in 0..2 {
+            assert_eq!(balancer.ask("GET", "/", &[], b"").status, 200);
+        }
+        let seen = origin.seen().pop().unwrap();
+        assert_eq!(seen.field("x-forwarded-for"), Some(client));
+    }
+    let before = origin.seen().len();
+    for bad in [
+        &b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..],
+        b"PROXY TCP4 x\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"PROXY TCP4 192.0.2.7",
+        b"",
+    ] {
+        let mut client = Client::connect(proxy.data);
+        client.send(bad);
+        assert!(client.read(false).is_none(), "nothing is said");
+    }
+    assert_eq!(origin.seen().len(), before);
+    let counted = "supplant_connections_refused_total{reason=\"proxy_header\"}";
+    assert_eq!(proxy.metrics()[counted], 4.0);
+}

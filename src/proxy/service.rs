@@ -1,6 +1,7 @@
 //! One request from head to answer.
 
 use super::answer;
+use super::answer::Chain;
 use super::answer::Refusal;
 use super::body::Body;
 use super::body::IdleTimer;
@@ -11,7 +12,7 @@ use super::fallback;
 use super::gate::Gate;
 use super::http2::Pace;
 use super::upgrade::declined;
-use super::upgrade::tunnel;
+use super::upgrade::switch;
 use super::upload::Expectation;
 use super::upload::Upload;
 use crate::clock;
@@ -118,7 +119,7 @@ impl Proxy {
     pub(super) async fn answer(
         &self,
         mut request: Request<Incoming>,
-        pace: Option<Pace>,
+        client_pace: Option<Pace>,
     ) -> Response<Body> {
         let arrived = Instant::now();
         let busy = self.connection.busy();
@@ -172,7 +173,7 @@ impl Proxy {
             upgrade,
         };
         match self.forward(&mut ending, asking, &decision, watched).await {
-            Ok(answer) => self.relay(ending, answer, pace),
+            Ok(answer) => self.relay(ending, answer, client_pace),
             Err(kind) => {
                 let mut response = match self.connection.refused() {
                     Some(reason) if kind == ErrorKind::Client => answer::refused(reason),
@@ -492,7 +493,7 @@ impl Proxy {
                 // Nobody asked for another protocol, or not for this one.
                 return Self::malformed(ending);
             };
-            return self.switch(ending, response, client, idle);
+            return switch(ending, response, client, idle, self.http2);
         }
         if self.http2 && upgrade.is_some() && status.is_success() {
             // To a client of HTTP/2 it would say that the tunnel stands (RFC 8441 section 5).
@@ -507,32 +508,6 @@ impl Proxy {
         let version = std::mem::replace(&mut parts.version, http::Version::HTTP_11);
         self.close_unread(ending.unread(), &mut parts.headers);
         Response::from_parts(parts, Body::relayed(body, version, idle, ending, pace))
-    }
-
-    /// Joins both sides once they have become what the client asked for.
-    fn switch(
-        &self,
-        mut ending: Ending,
-        mut response: Response<Incoming>,
-        client: OnUpgrade,
-        idle: Duration,
-    ) -> Response<Body> {
-        // A tunnel is a connection, which has a limit of its own.
-        ending.place = None;
-        let side = hyper::upgrade::on(&mut response);
-        let (mut parts, _) = response.into_parts();
-        if self.http2 {
-            parts.status = StatusCode::OK;
-            parts.headers.remove(header::SEC_WEBSOCKET_ACCEPT);
-            parts.headers.remove(header::CONTENT_LENGTH);
-        } else {
-            ending.becomes_tunnel();
-        }
-        tokio::task::spawn_local(async move {
-            tunnel(client, side, idle).await;
-            ending.completed();
-        });
-        Response::from_parts(parts, Body::empty())
     }
 
     fn malformed(mut ending: Ending) -> Response<Body> {
@@ -613,19 +588,4 @@ fn is_safe(method: &Method) -> bool {
 /// Returns whether the client lets a request with effects be repeated, and so do the rules.
 fn is_keyed(backend: &Backend, parts: &Parts) -> bool {
     backend.config().retry.idempotent && parts.headers.contains_key("idempotency-key")
-}
-
-/// Writes an error with its causes, on one line.
-struct Chain<'a>(&'a dyn std::error::Error);
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
-    }
 }

@@ -1,5 +1,11 @@
 //! WebSocket and other tunnels: bytes both ways, until one side ends or all is silent for too long.
 
+use super::body::Body;
+use super::ending::Ending;
+use http::Response;
+use http::StatusCode;
+use http::header;
+use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
@@ -16,8 +22,35 @@ use tokio::io::AsyncWriteExt;
 use tokio::io::ReadBuf;
 use tokio::time::Instant;
 
+/// Joins both sides once they have become what the client asked for, and returns what the client is
+/// told: over HTTP/2 a plain success (RFC 8441 section 5).
+pub(super) fn switch(
+    mut ending: Ending,
+    mut response: Response<Incoming>,
+    client: OnUpgrade,
+    idle: Duration,
+    http2: bool,
+) -> Response<Body> {
+    // A tunnel is a connection, which has a limit of its own.
+    ending.place = None;
+    let side = hyper::upgrade::on(&mut response);
+    let (mut parts, _) = response.into_parts();
+    if http2 {
+        parts.status = StatusCode::OK;
+        parts.headers.remove(header::SEC_WEBSOCKET_ACCEPT);
+        parts.headers.remove(header::CONTENT_LENGTH);
+    } else {
+        ending.becomes_tunnel();
+    }
+    tokio::task::spawn_local(async move {
+        tunnel(client, side, idle).await;
+        ending.completed();
+    });
+    Response::from_parts(parts, Body::empty())
+}
+
 /// Joins a client and a side once both have become something else.
-pub(super) async fn tunnel(client: OnUpgrade, side: OnUpgrade, idle: Duration) {
+async fn tunnel(client: OnUpgrade, side: OnUpgrade, idle: Duration) {
     let (client, side) = match tokio::try_join!(client, side) {
         Ok(both) => both,
         Err(error) => {

@@ -1,6 +1,8 @@
 //! Every section of RFC 9113 that concerns an intermediary, frame by frame: what is wrong with a
 //! connection ends it, what is wrong with a stream ends that stream alone, and the rest is served.
 
+#![expect(clippy::too_many_lines, reason = "tables of cases")]
+
 use crate::support::Origin;
 use crate::support::Proxy;
 use crate::support::Reply;
@@ -63,8 +65,8 @@ fn run(cases: Vec<Case>) {
         send(&mut wire);
         let got = wire.reaction(1);
         let right = match (&want, got) {
-            (Connection(codes) | Harder(codes), Reaction::Away(code)) => codes.contains(&code),
-            (Stream(codes), Reaction::Reset(code)) => codes.contains(&code),
+            (Connection(codes) | Harder(codes), Reaction::Away(code))
+            | (Stream(codes), Reaction::Reset(code)) => codes.contains(&code),
             (Status(status), Reaction::Answer(answer)) => *status == answer,
             _ => false,
         };

@@ -217,7 +217,11 @@ mod tests {
         }
         many_form(&mut request, &endpoint(Scheme::Https));
         assert_eq!(request.uri(), "https://shop.example:81/a%20b?c=d");
-        let names: Vec<_> = request.headers().keys().map(|n| n.as_str()).collect();
+        let names: Vec<_> = request
+            .headers()
+            .keys()
+            .map(http::HeaderName::as_str)
+            .collect();
         assert_eq!(names.len(), 2, "{names:?}");
         assert_eq!(request.headers()["te"], "trailers");
     }

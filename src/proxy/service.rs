@@ -323,7 +323,7 @@ impl Proxy {
             }
             request
         };
-        let safe = !has_body && is_safe(&parts.method);
+        let safe = !has_body && parts.method.is_safe();
         let plan = Plan {
             repeatable: safe || is_keyed(&backend, &parts),
             progress: progress.as_ref(),
@@ -604,10 +604,6 @@ struct Answered {
     origin: Option<Origin>,
     upgrade: Option<OnUpgrade>,
     idle: Duration,
-}
-
-fn is_safe(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
 /// Returns whether the client lets a request with effects be repeated, and so do the rules.

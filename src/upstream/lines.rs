@@ -195,8 +195,8 @@ fn without_connection(headers: &mut HeaderMap) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::connect::Address;
     use super::*;
+    use crate::upstream::Address;
 
     fn endpoint(scheme: Scheme) -> Endpoint {
         let address = Address::Tcp("127.0.0.1:1".parse().unwrap());

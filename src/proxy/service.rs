@@ -323,19 +323,18 @@ impl Proxy {
             }
             request
         };
-        let safe = !has_body && parts.method.is_safe();
+        let safe = parts.method.is_safe() && !has_body;
         let plan = Plan {
             repeatable: safe || is_keyed(&backend, &parts),
             progress: progress.as_ref(),
             response: timeouts.response,
             now: ending.arrived,
         };
-        let mut idle = timeouts.idle;
         let (permit, mut sent) = self.ask(ending.side, &backend, plan, &mut make).await;
         if !noticed.is_empty() {
             self.notice(noticed);
         }
-        let mut origin = passage.origin(&parts, &self.client);
+        let (mut origin, mut idle) = (passage.origin(&parts, &self.client), timeouts.idle);
         ending.permit = permit;
         if fallback::takes(ending, decision, safe && upgrade.is_none(), &sent) {
             ending.falls_back(&sent);

@@ -25,11 +25,10 @@ fn legacy_answers_for_a_candidate_that_fails_where_the_rules_say_so() {
         target => Reply::json(format!("\"legacy {target}\"")),
     });
     let ill = Origin::start(|seen| match seen.target.as_str() {
-        "/503" => Reply::status(503, "no"),
+        "/503" | "/both" => Reply::status(503, "no"),
         "/500" => Reply::status(500, "mine"),
         "/drop" => Reply::RawClose(Vec::new()),
         "/stall" => Reply::Stall,
-        "/both" => Reply::status(503, "no"),
         _ => Reply::status(200, "candidate"),
     });
     let rules = format!(

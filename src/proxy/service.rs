@@ -436,6 +436,7 @@ impl Proxy {
         };
         let upload = Upload {
             inner,
+            version: parts.version,
             progress,
             idle: IdleTimer::new(self.body_idle),
             connection: Rc::clone(&self.connection),

@@ -389,10 +389,10 @@ fn a_stream_goes_both_ways_at_once_and_its_trailers_pass() {
             let io = hyper_util::rt::TokioIo::new(stream);
             server.serve_connection(io, echo).await.unwrap();
         });
-        let (feed, fed) = tokio::sync::mpsc::channel(1);
-        let mut fed = Some(fed);
+        let (feeder, frames) = tokio::sync::mpsc::channel(1);
+        let mut frames = Some(frames);
         let mut make = || {
-            let body = Outgoing::Streamed(Box::pin(Fed(fed.take().expect("sent once"))));
+            let body = Outgoing::Streamed(Box::pin(Fed(frames.take().expect("sent once"))));
             let mut request = Request::new(body);
             *request.method_mut() = Method::POST;
             for (name, value) in [("host", "a"), ("te", "trailers"), ("connection", "TE")] {
@@ -415,15 +415,15 @@ fn a_stream_goes_both_ways_at_once_and_its_trailers_pass() {
         for round in 0..5 {
             let piece = Bytes::from(format!("message {round}"));
             let frame = http_body::Frame::data(piece.clone());
-            feed.send(frame).await.unwrap();
+            feeder.send(frame).await.unwrap();
             let back = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
             assert_eq!(back.unwrap().unwrap().into_data().unwrap(), piece);
         }
         let mut trailers = http::HeaderMap::new();
         trailers.insert("grpc-status", "0".parse().unwrap());
         let frame = http_body::Frame::trailers(trailers.clone());
-        feed.send(frame).await.unwrap();
-        drop(feed);
+        feeder.send(frame).await.unwrap();
+        drop(feeder);
         let back = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
         assert_eq!(back.unwrap().unwrap().into_trailers().unwrap(), trailers);
         let end = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;

@@ -324,19 +324,18 @@ impl Proxy {
             }
             request
         };
-        let safe = !has_body && is_safe(&parts.method);
+        let safe = parts.method.is_safe() && !has_body;
         let plan = Plan {
             repeatable: safe || is_keyed(&backend, &parts),
             progress: progress.as_ref(),
             response: timeouts.response,
             now: ending.arrived,
         };
-        let mut idle = timeouts.idle;
         let (permit, mut sent) = self.ask(ending.side, &backend, plan, &mut make).await;
         if !noticed.is_empty() {
             self.notice(noticed);
         }
-        let mut origin = passage.origin(&parts, &self.client);
+        let (mut origin, mut idle) = (passage.origin(&parts, &self.client), timeouts.idle);
         ending.permit = permit;
         if fallback::takes(ending, decision, safe && upgrade.is_none(), &sent) {
             ending.falls_back(&sent);
@@ -438,6 +437,7 @@ impl Proxy {
         };
         let upload = Upload {
             inner,
+            version: parts.version,
             progress,
             idle: IdleTimer::new(self.body_idle),
             connection: Rc::clone(&self.connection),
@@ -579,10 +579,6 @@ struct Answered {
     origin: Option<Origin>,
     upgrade: Option<OnUpgrade>,
     idle: Duration,
-}
-
-fn is_safe(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
 /// Returns whether the client lets a request with effects be repeated, and so do the rules.

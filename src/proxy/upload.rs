@@ -7,7 +7,9 @@ use crate::shadow::Tee;
 use crate::upstream::Error;
 use crate::upstream::ErrorKind;
 use crate::upstream::Progress;
+use crate::upstream::ended_whole;
 use bytes::Bytes;
+use http::Version;
 use http_body::Body;
 use http_body::Frame;
 use http_body::SizeHint;
@@ -58,6 +60,8 @@ impl Expectation {
 #[derive(Debug)]
 pub(super) struct Upload {
     pub(super) inner: Incoming,
+    /// The one that the client spoke.
+    pub(super) version: Version,
     pub(super) progress: Progress,
     pub(super) idle: IdleTimer,
     pub(super) connection: Rc<State>,
@@ -99,6 +103,10 @@ impl Body for Upload {
             }
             Poll::Ready(Some(Err(error))) => {
                 Poll::Ready(Some(Err(Error::with(ErrorKind::Client, error))))
+            }
+            // A stream of HTTP/2 that was reset without an error ends without its end.
+            Poll::Ready(None) if !ended_whole(&self.inner, self.version) => {
+                Poll::Ready(Some(Err(Error::new(ErrorKind::Client))))
             }
             Poll::Ready(None) => {
                 self.progress.moved(Instant::now(), true);

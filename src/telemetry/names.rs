@@ -313,7 +313,7 @@ pub const ROWS: &[Row] = &[
         "supplant_backend_refused_total",
         Counter,
         &["backend", "reason"],
-        "Requests that a backend was spared, answered 503: max_inflight, circuit.",
+        "Requests that a backend was spared, answered 503: max_inflight, circuit, streams.",
     ),
     row(
         "supplant_fallbacks_total",

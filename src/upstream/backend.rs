@@ -243,7 +243,7 @@ impl Backend {
         self.metrics.counter(name, &labels).inc();
     }
 
-    fn refused(&self, reason: &'static str) {
+    pub(super) fn refused(&self, reason: &'static str) {
         self.count("supplant_backend_refused_total", &[reason]);
     }
 }

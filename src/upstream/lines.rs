@@ -196,7 +196,7 @@ fn without_connection(headers: &mut HeaderMap) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::connect::Address;
+    use crate::upstream::Address;
 
     fn endpoint(scheme: Scheme) -> Endpoint {
         let address = Address::Tcp("127.0.0.1:1".parse().unwrap());
@@ -217,7 +217,11 @@ mod tests {
         }
         many_form(&mut request, &endpoint(Scheme::Https));
         assert_eq!(request.uri(), "https://shop.example:81/a%20b?c=d");
-        let names: Vec<_> = request.headers().keys().map(|n| n.as_str()).collect();
+        let names: Vec<_> = request
+            .headers()
+            .keys()
+            .map(http::HeaderName::as_str)
+            .collect();
         assert_eq!(names.len(), 2, "{names:?}");
         assert_eq!(request.headers()["te"], "trailers");
     }

@@ -184,6 +184,7 @@ impl Target {
             return self.dial(backend, one).await;
         }
         if self.lines.is_full() {
+            backend.refused("streams");
             return Err(Error::new(ErrorKind::Busy));
         }
         let dialed = self.dial(backend, one).await;

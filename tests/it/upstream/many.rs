@@ -357,6 +357,80 @@ fn an_application_that_refuses_everything_is_asked_so_often_and_no_more() {
     assert_eq!(origin.acted(), 0);
 }
 
+/// A body whose frames are given while it is sent.
+struct Fed(tokio::sync::mpsc::Receiver<http_body::Frame<Bytes>>);
+
+impl Body for Fed {
+    type Data = Bytes;
+    type Error = upstream::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, upstream::Error>>> {
+        self.0.poll_recv(cx).map(|frame| frame.map(Ok))
+    }
+}
+
+#[test]
+fn a_stream_goes_both_ways_at_once_and_its_trailers_pass() {
+    on_thread(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::task::spawn_local(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let echo = hyper::service::service_fn(|request: Request<_>| async move {
+                assert_eq!(request.headers()["te"], "trailers");
+                let body: hyper::body::Incoming = request.into_body();
+                Ok::<_, std::convert::Infallible>(http::Response::new(body))
+            });
+            let executor = hyper_util::rt::TokioExecutor::new();
+            let server = hyper::server::conn::http2::Builder::new(executor);
+            let io = hyper_util::rt::TokioIo::new(stream);
+            server.serve_connection(io, echo).await.unwrap();
+        });
+        let (feeder, frames) = tokio::sync::mpsc::channel(1);
+        let mut frames = Some(frames);
+        let mut make = || {
+            let body = Outgoing::Streamed(Box::pin(Fed(frames.take().expect("sent once"))));
+            let mut request = Request::new(body);
+            *request.method_mut() = Method::POST;
+            for (name, value) in [("host", "a"), ("te", "trailers"), ("connection", "TE")] {
+                request.headers_mut().insert(name, value.parse().unwrap());
+            }
+            request
+        };
+        let (pool, backend) = (
+            Pool::new(8),
+            backend(vec![endpoint(Scheme::H2c, address)], |_| {}),
+        );
+        let plan = Plan {
+            repeatable: false,
+            progress: None,
+            response: Duration::from_secs(10),
+            now: Instant::now(),
+        };
+        let sent = pool.send(&backend, plan, &mut make).await.unwrap();
+        let mut body = sent.response.into_body();
+        for round in 0..5 {
+            let piece = Bytes::from(format!("message {round}"));
+            let frame = http_body::Frame::data(piece.clone());
+            feeder.send(frame).await.unwrap();
+            let back = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+            assert_eq!(back.unwrap().unwrap().into_data().unwrap(), piece);
+        }
+        let mut trailers = http::HeaderMap::new();
+        trailers.insert("grpc-status", "0".parse().unwrap());
+        let frame = http_body::Frame::trailers(trailers.clone());
+        feeder.send(frame).await.unwrap();
+        drop(feeder);
+        let back = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+        assert_eq!(back.unwrap().unwrap().into_trailers().unwrap(), trailers);
+        let end = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+        assert!(end.is_none() && upstream::ended_whole(&body, Version::HTTP_2));
+    });
+}
+
 /// Seeded; `SEED` repeats a run.
 #[test]
 fn whatever_an_http2_application_does_no_effect_happens_twice() {

@@ -377,6 +377,7 @@ fn a_stalled_application_costs_its_time_and_is_not_asked_again() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of answers")]
 fn an_answer_that_two_readers_could_take_for_different_things_is_no_answer() {
     let long = format!(
         "HTTP/1.1 200 OK\r\nX: {}\r\nContent-Length: 2\r\n\r\nok",

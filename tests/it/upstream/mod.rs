@@ -39,6 +39,7 @@ use tokio::time::Instant;
 mod many;
 mod one;
 mod secret;
+mod whole;
 
 /// Runs a test as a data-plane thread runs.
 fn on_thread<F: Future>(test: F) -> F::Output {

@@ -39,16 +39,15 @@ impl Rewrite {
         if !raw.starts_with('/') {
             return None;
         }
-        let rest: Cow<'_, str> = match self.rest(raw) {
-            Some(rest) => rest.into(),
-            None => {
-                let seen = canonical(raw).ok()?;
-                let rest = seen.strip_prefix(&*self.from)?;
-                if !rest.is_empty() && !rest.starts_with('/') {
-                    return None;
-                }
-                rest.to_owned().into()
+        let rest: Cow<'_, str> = if let Some(rest) = self.rest(raw) {
+            rest.into()
+        } else {
+            let seen = canonical(raw).ok()?;
+            let rest = seen.strip_prefix(&*self.from)?;
+            if !rest.is_empty() && !rest.starts_with('/') {
+                return None;
             }
+            rest.to_owned().into()
         };
         let mut moved = format!("{}{rest}", self.to);
         if moved.is_empty() {

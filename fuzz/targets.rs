@@ -33,7 +33,7 @@ fn pieces_agree(bytes: &[u8], whole: Scan) {
             (Rest::Refused(_), Rest::Partial) => assert!(passed <= whole.passed),
             // Bytes of a body before the bad one pass in any case.
             (Rest::Refused(_), Rest::Refused(_)) => {
-                assert_eq!((whole.passed, whole.heads), (passed, heads))
+                assert_eq!((whole.passed, whole.heads), (passed, heads));
             }
             (one, other) => assert_eq!((whole.passed, whole.heads, one), (passed, heads, other)),
         }

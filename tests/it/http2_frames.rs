@@ -886,7 +886,7 @@ fn pseudo_headers_are_as_section_8_3_says() {
                         (":path", "/"),
                         (":authority", "a"),
                     ],
-                )
+                );
             },
             Stream(&[PROTOCOL]),
         ),
@@ -897,7 +897,7 @@ fn pseudo_headers_are_as_section_8_3_says() {
                 asked(
                     w,
                     &[(":scheme", "http"), (":path", "/"), (":authority", "a")],
-                )
+                );
             },
             Stream(&[PROTOCOL]),
         ),
@@ -908,7 +908,7 @@ fn pseudo_headers_are_as_section_8_3_says() {
                 asked(
                     w,
                     &[(":method", "GET"), (":path", "/"), (":authority", "a")],
-                )
+                );
             },
             Stream(&[PROTOCOL]),
         ),
@@ -919,7 +919,7 @@ fn pseudo_headers_are_as_section_8_3_says() {
                 asked(
                     w,
                     &[(":method", "GET"), (":scheme", "http"), (":authority", "a")],
-                )
+                );
             },
             Stream(&[PROTOCOL]),
         ),
@@ -991,7 +991,7 @@ fn pseudo_headers_are_as_section_8_3_says() {
                         (":path", "/"),
                         (":authority", "a"),
                     ],
-                )
+                );
             },
             Status(400),
         ),
@@ -1007,7 +1007,7 @@ fn pseudo_headers_are_as_section_8_3_says() {
                         (":path", "/"),
                         (":authority", "u@a"),
                     ],
-                )
+                );
             },
             Status(400),
         ),
@@ -1035,7 +1035,7 @@ fn pseudo_headers_are_as_section_8_3_says() {
                         (":path", "/"),
                         ("host", "a"),
                     ],
-                )
+                );
             },
             Status(200),
         ),
@@ -1046,7 +1046,7 @@ fn pseudo_headers_are_as_section_8_3_says() {
                 asked(
                     w,
                     &[(":method", "GET"), (":scheme", "http"), (":path", "/")],
-                )
+                );
             },
             Status(400),
         ),
@@ -1063,7 +1063,7 @@ fn connect_and_limits_are_as_sections_8_5_and_10_5_say() {
                 asked(
                     w,
                     &[(":method", "CONNECT"), (":authority", "db.internal:5432")],
-                )
+                );
             },
             Status(405),
         ),
@@ -1086,7 +1086,7 @@ fn connect_and_limits_are_as_sections_8_5_and_10_5_say() {
                         (":path", "/"),
                         (":authority", "a"),
                     ],
-                )
+                );
             },
             Status(405),
         ),

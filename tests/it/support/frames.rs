@@ -55,13 +55,17 @@ impl Frame {
         if block[1] & 0x80 == 0 {
             return std::str::from_utf8(text).unwrap().parse().unwrap();
         }
-        let bits: String = text.iter().map(|b| format!("{b:08b}")).collect();
-        let mut bits = bits.as_str();
+        let bits = text
+            .iter()
+            .flat_map(|b| (0..8).rev().map(move |i| u16::from(*b) >> i & 1));
+        let bits: Vec<u16> = bits.collect();
+        let mut bits = bits.as_slice();
+        let number = |bits: &[u16]| bits.iter().fold(0, |n, bit| n << 1 | bit);
         let mut status = 0;
         for _ in 0..3 {
-            let (digit, length) = match u16::from_str_radix(&bits[..5], 2).unwrap() {
+            let (digit, length) = match number(&bits[..5]) {
                 short @ 0..=2 => (short, 5),
-                _ => (u16::from_str_radix(&bits[..6], 2).unwrap() - 0x19 + 3, 6),
+                _ => (number(&bits[..6]) - 0x19 + 3, 6),
             };
             status = status * 10 + digit;
             bits = &bits[length..];

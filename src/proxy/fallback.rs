@@ -1,19 +1,84 @@
-//! Legacy answers in place of a candidate that failed, where the rules say so.
+//! Asks a side for an answer; where the rules say so, legacy in place of a candidate that failed.
 //!
 //! One mechanism for all failures: nothing of an answer has gone to the client, the method is safe
 //! and there is no body, the slice is not retired, and the budget has something left.
 
 use super::answer;
+use super::answer::Chain;
 use super::ending::Ending;
+use super::service::Proxy;
 use crate::model::Side;
 use crate::model::Stage;
 use crate::rules::Decision;
 use crate::rules::Fallback;
+use crate::upstream::Backend;
 use crate::upstream::ErrorKind;
+use crate::upstream::Outgoing;
+use crate::upstream::Permit;
+use crate::upstream::Plan;
 use crate::upstream::Sent;
+use crate::upstream::head;
+use crate::upstream::head::Noticed;
+use http::Request;
+use http::request::Parts;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// What became of a request: an answer's head, or none.
 pub(super) type Outcome = Result<Sent, ErrorKind>;
+
+impl Proxy {
+    /// Sends a request to a backend, if that may have one more, and awaits the head of the answer.
+    pub(super) async fn ask(
+        &self,
+        side: Side,
+        backend: &Arc<Backend>,
+        plan: Plan<'_>,
+        make: &mut dyn FnMut() -> Request<Outgoing>,
+    ) -> (Permit, Outcome) {
+        let permit = match backend.admit() {
+            Ok(permit) => permit,
+            Err(kind) => return (Permit::default(), Err(kind)),
+        };
+        let sent = self.thread.pool.send(backend, plan, make).await;
+        let sent = sent.map_err(|error| {
+            tracing::debug!(%side, error = %Chain(&error), "no answer");
+            error.kind
+        });
+        (permit, sent)
+    }
+
+    /// Asks legacy in place of a candidate that failed.
+    pub(super) async fn ask_legacy(
+        &self,
+        ending: &mut Ending,
+        parts: &Parts,
+    ) -> (Outcome, Option<head::Origin>, Duration) {
+        let lane = Arc::clone(&ending.lane);
+        let (backend, passage) = (lane.backend(Side::Legacy), lane.passage(Side::Legacy));
+        let timeouts = backend.config().timeouts;
+        let plan = Plan {
+            repeatable: true,
+            progress: None,
+            response: timeouts.response,
+            now: Instant::now(),
+        };
+        let mut noticed = Noticed::default();
+        let spans = ending.spans.clone();
+        let mut make = || {
+            let mut request = self.outgoing((parts, passage, &mut noticed), None, None);
+            if let Some(spans) = &spans {
+                spans.carry(request.headers_mut());
+            }
+            request
+        };
+        let (permit, sent) = self.ask(Side::Legacy, backend, plan, &mut make).await;
+        let origin = passage.origin(parts, &self.client);
+        ending.permit = permit;
+        (sent, origin, timeouts.idle)
+    }
+}
 
 /// Decides whether legacy is to be asked, and counts it. `plain` tells that the request is of a safe
 /// method, without a body, and asks for no other protocol.

@@ -1,7 +1,6 @@
 //! One request from head to answer.
 
 use super::answer;
-use super::answer::Chain;
 use super::answer::Refusal;
 use super::body::Body;
 use super::body::IdleTimer;
@@ -43,7 +42,6 @@ use crate::telemetry::trace::Tracer;
 use crate::upstream::Backend;
 use crate::upstream::ErrorKind;
 use crate::upstream::Outgoing;
-use crate::upstream::Permit;
 use crate::upstream::Plan;
 use crate::upstream::Pool;
 use crate::upstream::Progress;
@@ -366,57 +364,7 @@ impl Proxy {
         })
     }
 
-    /// Sends a request to a backend, if that may have one more, and awaits the head of the answer.
-    async fn ask(
-        &self,
-        side: Side,
-        backend: &Arc<Backend>,
-        plan: Plan<'_>,
-        make: &mut dyn FnMut() -> Request<Outgoing>,
-    ) -> (Permit, fallback::Outcome) {
-        let permit = match backend.admit() {
-            Ok(permit) => permit,
-            Err(kind) => return (Permit::default(), Err(kind)),
-        };
-        let sent = self.thread.pool.send(backend, plan, make).await;
-        let sent = sent.map_err(|error| {
-            tracing::debug!(%side, error = %Chain(&error), "no answer");
-            error.kind
-        });
-        (permit, sent)
-    }
-
-    /// Asks legacy in place of a candidate that failed.
-    async fn ask_legacy(
-        &self,
-        ending: &mut Ending,
-        parts: &Parts,
-    ) -> (fallback::Outcome, Option<head::Origin>, Duration) {
-        let lane = Arc::clone(&ending.lane);
-        let (backend, passage) = (lane.backend(Side::Legacy), lane.passage(Side::Legacy));
-        let timeouts = backend.config().timeouts;
-        let plan = Plan {
-            repeatable: true,
-            progress: None,
-            response: timeouts.response,
-            now: Instant::now(),
-        };
-        let mut noticed = Noticed::default();
-        let spans = ending.spans.clone();
-        let mut make = || {
-            let mut request = self.outgoing((parts, passage, &mut noticed), None, None);
-            if let Some(spans) = &spans {
-                spans.carry(request.headers_mut());
-            }
-            request
-        };
-        let (permit, sent) = self.ask(Side::Legacy, backend, plan, &mut make).await;
-        let origin = passage.origin(parts, &self.client);
-        ending.permit = permit;
-        (sent, origin, timeouts.idle)
-    }
-
-    fn outgoing(
+    pub(super) fn outgoing(
         &self,
         (parts, passage, noticed): (&Parts, &Passage, &mut Noticed),
         upload: Option<(Incoming, Progress)>,

@@ -13,18 +13,14 @@ use std::time::Duration;
 
 /// Returns whether the framing of an HTTP/1 answer can be read in one way only.
 pub(super) fn is_framed(headers: &HeaderMap, body: &Incoming) -> bool {
-    let length = headers.get(header::CONTENT_LENGTH);
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let length = lengths.next();
     if let Some(value) = length {
         let digits = value.as_bytes();
         if digits.is_empty() || digits.len() > 19 || !digits.iter().all(u8::is_ascii_digit) {
             return false;
         }
-        if headers
-            .get_all(header::CONTENT_LENGTH)
-            .iter()
-            .nth(1)
-            .is_some()
-        {
+        if lengths.next().is_some() {
             return false;
         }
         // Hyper takes the length as the body's own only where no coding stands beside it.

@@ -330,6 +330,7 @@ fn a_repeatable_request_goes_to_another_endpoint_when_one_drops_it() {
 #[test]
 fn an_application_that_drops_every_request_is_not_asked_much_more_often_for_it() {
     let (one, two) = (Origin::start(|_| Does::Drop), Origin::start(|_| Does::Drop));
+    let start = Instant::now();
     on_thread(async {
         let pool = Pool::new(8);
         let backend = backend(vec![one.endpoint(), two.endpoint()], |_| {});
@@ -339,7 +340,8 @@ fn an_application_that_drops_every_request_is_not_asked_much_more_often_for_it()
     });
     let asked = one.acted().len() + two.acted().len();
     // 600, a fifth of them, the burst of 100, and ten a second.
-    assert!((600..=860).contains(&asked), "{asked}");
+    let most = 820 + 10 * (1 + usize::try_from(start.elapsed().as_secs()).unwrap());
+    assert!((600..=most).contains(&asked), "{asked}");
 }
 
 #[test]

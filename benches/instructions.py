@@ -20,6 +20,7 @@ import tempfile
 import time
 
 import peers
+import peers_lab
 
 FIGURES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "instructions.json")
 FEW, MANY, ROOM = 8_000, 16_000, 1.03
@@ -44,7 +45,7 @@ def counted(lab, name, command, port, requests):
 def per_request(lab, name, command):
     """`command` makes the command for a port."""
     def run(requests):
-        port = peers.free_port()
+        port = peers_lab.free_port()
         return counted(lab, name, command(port), port, requests)
     return (run(MANY) - run(FEW)) / (MANY - FEW)
 
@@ -58,12 +59,12 @@ def main():
     args = parser.parse_args()
     os.makedirs(args.folder, exist_ok=True)
     if not shutil.which("valgrind"):
-        peers.say("installing valgrind from Debian")
+        peers_lab.say("installing valgrind from Debian")
         subprocess.run(["apt-get", "install", "-y", "-qq", "valgrind"], check=True, stdout=subprocess.DEVNULL)
-    lab = peers.Lab(args)
+    lab = peers_lab.Lab(args)
 
     def proxy(port):
-        text = peers.routes(lab.folder, port, peers.free_port(), *lab.origins, "legacy")
+        text = peers_lab.routes(lab.folder, port, peers_lab.free_port(), *lab.origins, "legacy")
         return [os.path.abspath(args.proxy), "run", "--access-log", "off", "--config", lab.write("counted.yaml", text)]
 
     try:
@@ -80,7 +81,7 @@ def main():
         before = kept["instructions"].get(name)
         more = before and figure > before * ROOM
         bad |= bool(more)
-        peers.say(f"{'MORE  ' if more else 'ok    '} {name}: {figure:,.0f} instructions a request"
+        peers_lab.say(f"{'MORE  ' if more else 'ok    '} {name}: {figure:,.0f} instructions a request"
                   + (f" ({figure / before - 1:+.1%} to {before:,})" if before else ""))
     if args.keep:
         rustc = subprocess.run(["rustc", "--version"], capture_output=True, text=True).stdout.split()[1]

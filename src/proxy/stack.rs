@@ -2,8 +2,8 @@
 //!
 //! 1. [`CatchPanic`]: a panic in one request becomes a 500 and a counter; the process goes on.
 //!
-//! Futures are not boxed: hyper keeps one place for a connection's future and uses it again for every
-//! request.
+//! The layers' own futures are not boxed: hyper keeps one place for a connection's future and uses it
+//! again for every request.
 
 use super::answer::Refusal;
 use super::body::Body;

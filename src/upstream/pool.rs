@@ -174,8 +174,9 @@ impl Pool {
             return Err(Error::new(ErrorKind::NoAddress));
         }
         group.asked.set(group.asked.get().saturating_add(1));
-        let mut request = make();
-        let again = Again::of(&mut request, plan.repeatable || group.refuses);
+        let mut first = make();
+        let again = Again::of(&mut first, plan.repeatable || group.refuses);
+        let mut request = Some(first);
         let mut course = Course::new(backend, group, again, plan.now);
         loop {
             let target = Rc::clone(&course.group.targets[course.place]);
@@ -189,7 +190,7 @@ impl Pool {
                 (sender, Duration::ZERO)
             } else {
                 let started = Instant::now();
-                let one = wants_tunnel(&request);
+                let one = request.as_ref().is_some_and(wants_tunnel);
                 // Boxed, since it is rare: a request on a kept connection carries no room for it.
                 match Box::pin(target.connect(backend, course.fresh, one)).await {
                     Ok(sender) => (sender, started.elapsed()),
@@ -200,16 +201,16 @@ impl Pool {
                 }
             };
             let tried = self
-                .try_on(&course, &target, sender, request, &plan, connect)
+                .try_on(&course, &target, sender, &mut request, &plan, connect)
                 .await;
-            request = match tried {
+            request = Some(match tried {
                 Tried::Answered(sent) => return Ok(*sent),
                 Tried::Unsent(back, error) => course.unsent(*back, error, was_kept)?,
                 Tried::Refused(error) => Box::pin(course.refused(error, make)).await?,
                 Tried::Failed(error) => {
                     Box::pin(course.failed(error, was_kept, plan.repeatable, make)).await?
                 }
-            };
+            });
         }
     }
 
@@ -280,10 +281,14 @@ impl Pool {
         course: &Course<'_>,
         target: &Rc<Target>,
         mut sender: Sender,
-        mut request: Request<Outgoing>,
+        request: &mut Option<Request<Outgoing>>,
         plan: &Plan<'_>,
         connect: Duration,
     ) -> Tried {
+        // By reference, since what is moved into a future is copied with it.
+        let Some(mut request) = request.take() else {
+            return Tried::Failed(Error::new(ErrorKind::Local));
+        };
         let sent_at = Instant::now();
         let held = Held::new(target, course.group.counted);
         let answer = match &mut sender {

@@ -130,6 +130,8 @@ impl Relayed {
                     self.ending.passed(data);
                 } else if let Some(trailers) = frame.trailers_ref() {
                     self.ending.trailers(trailers);
+                    // Nothing may follow them, though the stream may be reset for what was not read.
+                    self.ending.full();
                 }
                 if http_body::Body::is_end_stream(&self.inner) {
                     self.ending.completed();

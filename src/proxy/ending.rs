@@ -96,7 +96,7 @@ pub(super) struct Ending {
     head_at: Option<Instant>,
     lease: Option<Lease>,
     how: How,
-    /// Whether all bytes have come that were announced, though not yet the end.
+    /// Whether all has come that was announced, though not yet the end.
     full: bool,
     ended_at: Option<Instant>,
 }
@@ -218,7 +218,7 @@ impl Ending {
         }
     }
 
-    /// All bytes have come that were announced: if nobody asks for more, the answer was whole.
+    /// All has come that there will be: if nobody asks for more, the answer was whole.
     pub(super) fn full(&mut self) {
         self.full = true;
     }
@@ -228,7 +228,7 @@ impl Ending {
         self.method == Method::HEAD || matches!(self.status, 204 | 304)
     }
 
-    /// Returns whether all bytes have come that were announced.
+    /// Returns whether all has come that there will be.
     pub(super) fn is_full(&self) -> bool {
         self.full
     }

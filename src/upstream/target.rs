@@ -97,9 +97,7 @@ impl Target {
             Scheme::Https => !tunnel,
             Scheme::H2c => true,
         };
-        if many
-            && let Some(seat) = self.lines.seat()
-        {
+        if many && let Some(seat) = self.lines.seat() {
             return Some(Sender::Many(seat));
         }
         let keepalive = self.keepalive.get();

@@ -114,7 +114,10 @@ impl App {
 
     /// Starts a proxy in front of one without TLS.
     fn proxy(&self) -> Proxy {
-        Proxy::start(&rules(&format!("{{ endpoints: \"h2c://{}\" }}", self.address)))
+        Proxy::start(&rules(&format!(
+            "{{ endpoints: \"h2c://{}\" }}",
+            self.address
+        )))
     }
 
     /// Starts a proxy in front of one with TLS.
@@ -169,9 +172,7 @@ where
     if websockets {
         server.enable_connect_protocol();
     }
-    let _ended = server
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let _ended = server.serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn answer(mut request: Request<Incoming>, seen: Seen) -> Result<Response<Given>, Infallible> {
@@ -181,9 +182,7 @@ async fn answer(mut request: Request<Incoming>, seen: Seen) -> Result<Response<G
         request.method(),
         request.uri().path()
     );
-    seen.lock()
-        .unwrap()
-        .push((line, request.headers().clone()));
+    seen.lock().unwrap().push((line, request.headers().clone()));
     let (give, given) = mpsc::unbounded_channel();
     let mut response = Response::new(Given(given));
     let extended = request.extensions().get::<Protocol>().is_some();
@@ -214,15 +213,19 @@ async fn answer(mut request: Request<Incoming>, seen: Seen) -> Result<Response<G
         // All bytes, and the end of the stream only later.
         "/late" => {
             let length = "5".parse().unwrap();
-            response.headers_mut().insert(header::CONTENT_LENGTH, length);
-            give.send(Ok(Frame::data(Bytes::from_static(b"whole")))).unwrap();
+            response
+                .headers_mut()
+                .insert(header::CONTENT_LENGTH, length);
+            give.send(Ok(Frame::data(Bytes::from_static(b"whole"))))
+                .unwrap();
             tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 drop(give);
             });
         }
         "/broken" => {
-            give.send(Ok(Frame::data(Bytes::from_static(b"half")))).unwrap();
+            give.send(Ok(Frame::data(Bytes::from_static(b"half"))))
+                .unwrap();
             tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 let _gone = give.send(Err(std::io::ErrorKind::Other.into()));
@@ -230,8 +233,11 @@ async fn answer(mut request: Request<Incoming>, seen: Seen) -> Result<Response<G
         }
         "/short" => {
             let length = "9".parse().unwrap();
-            response.headers_mut().insert(header::CONTENT_LENGTH, length);
-            give.send(Ok(Frame::data(Bytes::from_static(b"half")))).unwrap();
+            response
+                .headers_mut()
+                .insert(header::CONTENT_LENGTH, length);
+            give.send(Ok(Frame::data(Bytes::from_static(b"half"))))
+                .unwrap();
             tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 let _gone = give.send(Err(std::io::ErrorKind::Other.into()));
@@ -248,6 +254,14 @@ async fn answer(mut request: Request<Incoming>, seen: Seen) -> Result<Response<G
                     }
                 }
             });
+        }
+        // An answer before the body has come, which is not read: the stream is reset without error.
+        "/early" => {
+            let mut trailers = HeaderMap::new();
+            trailers.insert("grpc-status", "8".parse().unwrap());
+            give.send(Ok(Frame::data(Bytes::from_static(b"no"))))
+                .unwrap();
+            give.send(Ok(Frame::trailers(trailers))).unwrap();
         }
         _ => drop(give),
     }
@@ -366,7 +380,9 @@ fn a_websocket_to_what_speaks_only_http_2_over_tls_is_no_fault_of_the_applicatio
     }
     eventually("it is counted", || {
         let metrics = proxy.metrics();
-        metrics.iter().any(|(name, count)| name.contains("no_tunnel") && *count >= 3.0)
+        metrics
+            .iter()
+            .any(|(name, count)| name.contains("no_tunnel") && *count >= 3.0)
     });
     wire.get(7, "/");
     assert_eq!(wire.reaction(7), Reaction::Answer(200));
@@ -400,4 +416,115 @@ fn a_websocket_to_http_2_that_takes_none_is_a_502_at_once() {
     assert!(app.seen().is_empty(), "{:?}", app.seen());
     wire.get(5, "/");
     assert_eq!(wire.reaction(5), Reaction::Answer(200));
+}
+
+/// What a client of gRPC has of an answer: its head, the pieces, the trailers, and whether it broke.
+type Told = (http::response::Parts, Incoming);
+type Feeder = mpsc::UnboundedSender<Result<Frame<Bytes>, std::io::Error>>;
+
+/// Calls as a client of gRPC does, and talks about the answer.
+fn call<F: Future<Output = ()>>(proxy: &Proxy, path: &str, talk: impl FnOnce(Feeder, Told) -> F) {
+    let (address, uri) = (proxy.data, format!("http://app.example{path}"));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async move {
+        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let shaken =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+        let (mut sender, connection) = shaken.await.unwrap();
+        let (feeder, fed) = mpsc::unbounded_channel();
+        let request = Request::post(uri)
+            .header("te", "trailers")
+            .header("content-type", "application/grpc")
+            .body(Given(fed))
+            .unwrap();
+        tokio::select! {
+            _ = connection => panic!("the connection ended"),
+            () = async {
+                let told = sender.send_request(request).await.unwrap().into_parts();
+                talk(feeder, told).await;
+            } => {}
+        }
+    });
+}
+
+async fn frame(body: &mut Incoming) -> Option<Result<Frame<Bytes>, hyper::Error>> {
+    let next = http_body_util::BodyExt::frame(body);
+    let patience = Duration::from_secs(10);
+    tokio::time::timeout(patience, next).await.unwrap()
+}
+
+#[test]
+fn a_call_of_grpc_streams_both_ways_and_its_trailers_pass() {
+    let app = App::start(Speaks::H2c { websockets: false });
+    let proxy = app.proxy();
+    call(&proxy, "/echo", async |feeder, (parts, mut body)| {
+        assert_eq!(parts.status, 200);
+        for n in 0..10 {
+            let message = Bytes::from(format!("message {n}"));
+            feeder.send(Ok(Frame::data(message.clone()))).unwrap();
+            let back = frame(&mut body).await.unwrap().unwrap();
+            assert_eq!(back.into_data().unwrap(), message);
+        }
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", "0".parse().unwrap());
+        trailers.insert("grpc-message", "fine".parse().unwrap());
+        feeder.send(Ok(Frame::trailers(trailers.clone()))).unwrap();
+        drop(feeder);
+        let back = frame(&mut body).await.unwrap().unwrap();
+        assert_eq!(back.into_trailers().unwrap(), trailers);
+        assert!(frame(&mut body).await.is_none());
+    });
+    let (line, headers) = app.seen().remove(0);
+    assert_eq!(line, "HTTP/2.0 POST /echo");
+    assert_eq!(headers["te"], "trailers");
+    assert_eq!(headers["content-type"], "application/grpc");
+    assert!(!headers.contains_key("connection"));
+}
+
+#[test]
+fn a_call_of_grpc_that_is_answered_early_has_its_answer_whole() {
+    let app = App::start(Speaks::H2c { websockets: false });
+    let proxy = app.proxy();
+    for _ in 0..20 {
+        call(&proxy, "/early", async |_feeder, (_, mut body)| {
+            let data = frame(&mut body).await.unwrap().unwrap();
+            assert_eq!(data.into_data().unwrap(), "no");
+            let trailers = frame(&mut body).await.unwrap().unwrap();
+            assert_eq!(trailers.into_trailers().unwrap()["grpc-status"], "8");
+        });
+    }
+    eventually("all are counted as whole", || {
+        let metrics = proxy.metrics();
+        let name = "supplant_request_duration_seconds_count";
+        let whole = |(series, _): &(&String, &f64)| {
+            series.starts_with(name) && series.contains("legacy") && series.contains("2xx")
+        };
+        metrics.iter().filter(whole).map(|(_, n)| n).sum::<f64>() >= 20.0
+    });
+}
+
+#[test]
+fn a_call_of_grpc_that_breaks_off_is_reset_and_has_no_clean_end() {
+    let app = App::start(Speaks::H2c { websockets: false });
+    let proxy = app.proxy();
+    for path in ["/broken", "/short", "/echo"] {
+        call(&proxy, path, async |feeder, (_, mut body)| {
+            if path == "/echo" {
+                feeder
+                    .send(Ok(Frame::data(Bytes::from_static(b"half"))))
+                    .unwrap();
+            }
+            let data = frame(&mut body).await.unwrap().unwrap();
+            assert_eq!(data.into_data().unwrap(), "half", "{path}");
+            if path == "/echo" {
+                let broken = std::io::ErrorKind::Other.into();
+                feeder.send(Err(broken)).unwrap();
+            }
+            let end = frame(&mut body).await;
+            assert!(matches!(end, Some(Err(_))), "{path} {end:?}");
+        });
+    }
 }

@@ -163,6 +163,11 @@ pub(super) fn failed(kind: ErrorKind) -> Response<Body> {
             INVALID,
             "supplant; error=http_protocol_error",
         ),
+        ErrorKind::NoTunnel => (
+            StatusCode::BAD_GATEWAY,
+            "bad gateway: the application takes no WebSocket\n",
+            "supplant; error=http_upgrade_failed",
+        ),
         ErrorKind::Local => (
             StatusCode::SERVICE_UNAVAILABLE,
             "service unavailable: out of connections\n",

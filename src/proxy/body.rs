@@ -53,6 +53,8 @@ impl Body {
         });
         if http_body::Body::is_end_stream(&relayed.inner) {
             relayed.ending.completed();
+        } else {
+            relayed.note_length();
         }
         Self::Relayed(relayed)
     }
@@ -101,6 +103,19 @@ impl http_body::Body for Body {
 }
 
 impl Relayed {
+    /// Notes that as many bytes as were announced have come: a client of HTTP/1 is through with the
+    /// answer then and asks for nothing more, and the end of a stream of HTTP/2 comes later. What has
+    /// all of its bytes is whole (RFC 9113 section 8.1.1).
+    fn note_length(&mut self) {
+        if self.version != Version::HTTP_2 {
+            return;
+        }
+        let left = http_body::Body::size_hint(&self.inner).exact();
+        if left == Some(0) || self.ending.is_bodiless() {
+            self.ending.full();
+        }
+    }
+
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         if let Some(pace) = &self.pace {
             pace.asked();
@@ -115,9 +130,13 @@ impl Relayed {
                     self.ending.passed(data);
                 } else if let Some(trailers) = frame.trailers_ref() {
                     self.ending.trailers(trailers);
+                    // Nothing may follow them, though the stream may be reset for what was not read.
+                    self.ending.full();
                 }
                 if http_body::Body::is_end_stream(&self.inner) {
                     self.ending.completed();
+                } else {
+                    self.note_length();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -125,7 +144,9 @@ impl Relayed {
                 self.ending.failed(ErrorKind::Closed);
                 Poll::Ready(Some(Err(Error::with(ErrorKind::Closed, error))))
             }
-            Poll::Ready(None) if !ended_whole(&self.inner, self.version) => {
+            Poll::Ready(None)
+                if !ended_whole(&self.inner, self.version) && !self.ending.is_full() =>
+            {
                 self.ending.failed(ErrorKind::Closed);
                 Poll::Ready(Some(Err(Error::new(ErrorKind::Closed))))
             }

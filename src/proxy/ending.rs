@@ -96,6 +96,8 @@ pub(super) struct Ending {
     head_at: Option<Instant>,
     lease: Option<Lease>,
     how: How,
+    /// Whether all has come that was announced, though not yet the end.
+    full: bool,
     ended_at: Option<Instant>,
 }
 
@@ -138,6 +140,7 @@ impl Ending {
             head_at: None,
             lease: None,
             how: How::Open,
+            full: false,
             ended_at: None,
         }
     }
@@ -213,6 +216,21 @@ impl Ending {
         if self.side == Side::Legacy {
             self.decide(Outcome::NotComparable(NotComparable::Streaming));
         }
+    }
+
+    /// All has come that there will be: if nobody asks for more, the answer was whole.
+    pub(super) fn full(&mut self) {
+        self.full = true;
+    }
+
+    /// Returns whether the answer is one that never has a body (RFC 9110 section 6.4.1).
+    pub(super) fn is_bodiless(&self) -> bool {
+        self.method == Method::HEAD || matches!(self.status, 204 | 304)
+    }
+
+    /// Returns whether all has come that there will be.
+    pub(super) fn is_full(&self) -> bool {
+        self.full
     }
 
     /// The answer ended whole, and all of it was taken.
@@ -398,6 +416,9 @@ impl Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
+        if self.full {
+            self.completed();
+        }
         let now = self.ended_at.unwrap_or_else(Instant::now);
         self.busy.ended(now);
         let took = now.duration_since(self.arrived);

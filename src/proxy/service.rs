@@ -425,7 +425,11 @@ impl Proxy {
         let status = response.status();
         let switching = status == StatusCode::SWITCHING_PROTOCOLS;
         let asked = head::names_websocket(response.headers());
-        let lease = (!switching).then_some(sent.lease);
+        let (lease, held) = if switching {
+            (None, sent.lease.of_tunnel())
+        } else {
+            (Some(sent.lease), None)
+        };
         ending.version(response.headers());
         let passage = ending.lane.passage(ending.side);
         let fields = std::mem::take(response.headers_mut());
@@ -441,7 +445,7 @@ impl Proxy {
                 // Nobody asked for another protocol, or not for this one.
                 return Self::malformed(ending);
             };
-            return switch(ending, response, client, idle, self.http2);
+            return switch(ending, response, (client, idle, self.http2), held);
         }
         if self.http2 && upgrade.is_some() && status.is_success() {
             // To a client of HTTP/2 it would say that the tunnel stands (RFC 8441 section 5).

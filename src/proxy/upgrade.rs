@@ -2,6 +2,7 @@
 
 use super::body::Body;
 use super::ending::Ending;
+use crate::upstream::Lease;
 use http::Response;
 use http::StatusCode;
 use http::header;
@@ -27,9 +28,8 @@ use tokio::time::Instant;
 pub(super) fn switch(
     mut ending: Ending,
     mut response: Response<Incoming>,
-    client: OnUpgrade,
-    idle: Duration,
-    http2: bool,
+    (client, idle, http2): (OnUpgrade, Duration, bool),
+    held: Option<Lease>,
 ) -> Response<Body> {
     // A tunnel is a connection, which has a limit of its own.
     ending.place = None;
@@ -44,6 +44,7 @@ pub(super) fn switch(
     }
     tokio::task::spawn_local(async move {
         tunnel(client, side, idle).await;
+        drop(held);
         ending.completed();
     });
     Response::from_parts(parts, Body::empty())

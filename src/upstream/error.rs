@@ -16,6 +16,8 @@ pub enum ErrorKind {
     Tls,
     /// A failure of our own: no descriptor, no port, no memory.
     Local,
+    /// The application speaks HTTP/2 and takes no WebSocket.
+    NoTunnel,
     /// No head came in time.
     ResponseTimeout,
     /// The connection ended before the answer was whole.
@@ -43,6 +45,7 @@ impl ErrorKind {
             Self::ConnectTimeout => "connect_timeout",
             Self::Tls => "tls",
             Self::Local => "local",
+            Self::NoTunnel => "no_tunnel",
             Self::ResponseTimeout => "response_timeout",
             Self::Closed => "closed",
             Self::Malformed => "malformed",
@@ -60,6 +63,7 @@ impl ErrorKind {
             self,
             Self::NoAddress
                 | Self::Local
+                | Self::NoTunnel
                 | Self::Client
                 | Self::TooLarge
                 | Self::Busy
@@ -165,6 +169,7 @@ impl Error {
             ErrorKind::ConnectTimeout => "no connection to the backend in time",
             ErrorKind::Tls => "the connection to the backend could not be made secret",
             ErrorKind::Local => "no connection to the backend for want of our own resources",
+            ErrorKind::NoTunnel => "the backend speaks HTTP/2 and takes no WebSocket",
             ErrorKind::ResponseTimeout => "no answer from the backend in time",
             ErrorKind::Closed => "the backend closed before its answer was whole",
             ErrorKind::Malformed => "the backend's answer is not HTTP",

@@ -20,6 +20,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Context;
 use std::task::Poll;
+use std::task::Waker;
 use std::time::Duration;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
@@ -52,12 +53,28 @@ where
     }
 }
 
+/// So many streams may be opened before the application has said how many; a number that hardly
+/// anybody says, so that it shows whether anything was said.
+const UNTOLD: usize = 104;
+/// How often is looked for what an application says first.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// What an application has said about its connection.
+#[derive(Debug)]
+struct Told {
+    streams: Cell<u32>,
+    /// Whether it takes tunnels (RFC 8441); nothing until it has said anything.
+    tunnels: Cell<Option<bool>>,
+    /// Wakes the task that hears it.
+    task: RefCell<Option<Waker>>,
+}
+
 /// A connection that carries many requests.
 #[derive(Debug)]
 pub(super) struct Line {
     sender: http2::SendRequest<Outgoing>,
     streams: Cell<u32>,
-    most: Rc<Cell<u32>>,
+    told: Rc<Told>,
     retired: Cell<bool>,
     since: Cell<Instant>,
 }
@@ -74,6 +91,29 @@ impl Seat {
 
     pub(super) fn sender(&self) -> http2::SendRequest<Outgoing> {
         self.0.sender.clone()
+    }
+
+    /// Returns whether the application takes tunnels on this line. On a new one that is known when
+    /// its settings have come, which are the first that it says (RFC 9113 section 3.4).
+    pub(super) async fn takes_tunnels(&self, patience: Duration) -> bool {
+        let told = &self.0.told;
+        let limit = Instant::now() + patience;
+        loop {
+            if told.tunnels.get() == Some(true) {
+                return true;
+            }
+            // What was said may have changed since, and is noticed when the task runs.
+            if let Some(task) = told.task.borrow_mut().take() {
+                task.wake();
+            }
+            tokio::task::yield_now().await;
+            let ended = self.0.sender.is_closed() || Instant::now() >= limit;
+            match told.tunnels.get() {
+                Some(takes) => return takes,
+                None if ended => return false,
+                None => tokio::time::sleep(LOOK).await,
+            }
+        }
     }
 
     /// Takes the line out of use for further requests.
@@ -101,7 +141,7 @@ impl Lines {
     pub(super) fn seat(&self) -> Option<Seat> {
         let mut lines = self.0.borrow_mut();
         lines.retain(|line| !line.retired.get() && !line.sender.is_closed());
-        let free = |line: &&Rc<Line>| line.streams.get() < line.most.get();
+        let free = |line: &&Rc<Line>| line.streams.get() < line.told.streams.get();
         let line = lines.iter().filter(free).min_by_key(|l| l.streams.get())?;
         Some(Seat::new(line))
     }
@@ -121,19 +161,30 @@ impl Lines {
             .initial_connection_window_size(WINDOW)
             .max_send_buf_size(SEND_AHEAD)
             .max_header_list_size(head_limit)
+            .initial_max_send_streams(UNTOLD)
             .keep_alive_interval(PING)
             .keep_alive_timeout(PONG)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(Error::speaking)?;
-        let most = Rc::new(Cell::new(STREAMS));
-        let told = Rc::clone(&most);
+        let told = Rc::new(Told {
+            streams: Cell::new(STREAMS),
+            tunnels: Cell::new(None),
+            task: RefCell::default(),
+        });
+        let hears = Rc::clone(&told);
         tokio::task::spawn_local(async move {
             let mut connection = connection;
             let done = std::future::poll_fn(move |cx: &mut Context<'_>| {
                 let polled: Poll<hyper::Result<()>> = Pin::new(&mut connection).poll(cx);
                 let theirs = connection.current_max_send_streams();
-                told.set(u32::try_from(theirs).unwrap_or(STREAMS).min(STREAMS));
+                let streams = u32::try_from(theirs).unwrap_or(STREAMS);
+                hears.streams.set(streams.min(STREAMS));
+                let tunnels = connection.is_extended_connect_protocol_enabled();
+                if tunnels || theirs != UNTOLD {
+                    hears.tunnels.set(Some(tunnels));
+                }
+                *hears.task.borrow_mut() = Some(cx.waker().clone());
                 polled
             });
             // How a connection ended is told to the requests it carried.
@@ -144,7 +195,7 @@ impl Lines {
         let line = Rc::new(Line {
             sender,
             streams: Cell::new(0),
-            most,
+            told,
             retired: Cell::new(false),
             since: Cell::new(Instant::now()),
         });

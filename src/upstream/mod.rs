@@ -22,6 +22,7 @@ mod replay;
 mod resolve;
 mod target;
 mod tls;
+mod tunnel;
 
 pub use backend::Backend;
 pub use backend::Permit;

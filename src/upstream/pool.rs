@@ -24,11 +24,11 @@ use super::replay::Again;
 use super::target::Held;
 use super::target::Sender;
 use super::target::Target;
+use super::tunnel;
 use crate::clock;
 use crate::rules::Scheme;
 use http::Request;
 use http::Response;
-use http::header;
 use hyper::body::Incoming;
 use std::cell::Cell;
 use std::cell::RefCell;
@@ -115,6 +115,12 @@ pub struct Lease {
 }
 
 impl Lease {
+    /// Returns what a tunnel holds for as long as it lives: its place among the streams of a
+    /// connection. A connection that became a tunnel itself is not counted any more.
+    pub fn of_tunnel(self) -> Option<Self> {
+        matches!(self.sender, Sender::Many(_)).then_some(self)
+    }
+
     /// Keeps the connection for the next request; only for an answer that ended whole.
     pub fn give_back(self, now: Instant) {
         match self.sender {
@@ -176,6 +182,7 @@ impl Pool {
         group.asked.set(group.asked.get().saturating_add(1));
         let mut first = make();
         let again = Again::of(&mut first, plan.repeatable || group.refuses);
+        let tunnel = tunnel::is_wanted(&first);
         let mut request = Some(first);
         let mut course = Course::new(backend, group, again, plan.now);
         loop {
@@ -183,16 +190,15 @@ impl Pool {
             let kept = if course.fresh {
                 None
             } else {
-                target.take(plan.now, plan.repeatable).await
+                target.take(plan.now, plan.repeatable, tunnel).await
             };
             let was_kept = kept.is_some();
             let (sender, connect) = if let Some(sender) = kept {
                 (sender, Duration::ZERO)
             } else {
                 let started = Instant::now();
-                let one = request.as_ref().is_some_and(wants_tunnel);
                 // Boxed, since it is rare: a request on a kept connection carries no room for it.
-                match Box::pin(target.connect(backend, course.fresh, one)).await {
+                match Box::pin(target.connect(backend, course.fresh, tunnel)).await {
                     Ok(sender) => (sender, started.elapsed()),
                     Err(error) => {
                         course.unconnected(error)?;
@@ -291,12 +297,20 @@ impl Pool {
         };
         let sent_at = Instant::now();
         let held = Held::new(target, course.group.counted);
+        let mut proof = None;
         let answer = match &mut sender {
             Sender::One(one) => {
                 let answer = std::pin::pin!(one.try_send_request(request));
                 self.in_time(answer, plan, sent_at).await
             }
             Sender::Many(seat) => {
+                if tunnel::is_wanted(&request) {
+                    let patience = course.backend.config().timeouts.connect;
+                    if !Box::pin(seat.takes_tunnels(patience)).await {
+                        return Tried::Failed(Error::new(ErrorKind::NoTunnel));
+                    }
+                    proof = Some(tunnel::ask(&mut request));
+                }
                 lines::many_form(&mut request, &target.endpoint);
                 // Boxed, so that a request on a connection of its own carries no room for it.
                 let answer = Box::pin(seat.sender().try_send_request(request));
@@ -306,7 +320,10 @@ impl Pool {
         };
         match answer {
             None => Tried::Failed(Error::new(ErrorKind::ResponseTimeout)),
-            Some(Ok(response)) => {
+            Some(Ok(mut response)) => {
+                if let Some(proof) = proof {
+                    tunnel::answer(&mut response, proof);
+                }
                 if let Sender::One(_) = sender {
                     if !check::is_framed(response.headers(), response.body()) {
                         return Tried::Failed(Error::new(ErrorKind::Malformed));
@@ -429,7 +446,9 @@ impl<'a> Course<'a> {
         if matches!(error.kind, ErrorKind::Local | ErrorKind::Busy) {
             return Err(error);
         }
-        self.blame();
+        if error.kind.blames_backend() {
+            self.blame();
+        }
         self.unconnected += 1;
         self.slow += u32::from(error.kind == ErrorKind::ConnectTimeout);
         if self.unconnected >= PLACES || self.slow >= SLOW_PLACES || !self.elsewhere() {
@@ -534,10 +553,6 @@ impl<'a> Course<'a> {
 /// Returns whether an answer says that the application behind it does not work.
 pub(super) fn is_failure(status: u16) -> bool {
     matches!(status, 502..=504)
-}
-
-fn wants_tunnel(request: &Request<Outgoing>) -> bool {
-    request.headers().contains_key(header::UPGRADE)
 }
 
 async fn jitter() {

@@ -84,10 +84,20 @@ impl Target {
     /// A request that must not be sent twice gets one that was used within the last second, and only
     /// after this thread has looked at its sockets once more: a connection that the application has
     /// closed in the meantime is not used.
-    pub(super) async fn take(&self, now: Instant, repeatable: bool) -> Option<Sender> {
-        if self.endpoint.scheme != Scheme::Http
-            && let Some(seat) = self.lines.seat()
-        {
+    ///
+    /// A tunnel needs a connection of HTTP/1.1 where there may be one.
+    pub(super) async fn take(
+        &self,
+        now: Instant,
+        repeatable: bool,
+        tunnel: bool,
+    ) -> Option<Sender> {
+        let many = match self.endpoint.scheme {
+            Scheme::Http => false,
+            Scheme::Https => !tunnel,
+            Scheme::H2c => true,
+        };
+        if many && let Some(seat) = self.lines.seat() {
             return Some(Sender::Many(seat));
         }
         let keepalive = self.keepalive.get();

@@ -89,16 +89,27 @@ impl Tls {
             .map_err(|error| Error::with(ErrorKind::Tls, error))?;
         let config = if one { &self.one } else { &self.both };
         let connector = TlsConnector::from(Arc::clone(config));
-        let stream = connector
-            .connect(name, stream)
-            .await
-            .map_err(|error| Error::with(ErrorKind::Tls, error))?;
+        let stream = connector.connect(name, stream).await.map_err(|error| {
+            let kind = if one && is_about_protocol(&error) {
+                ErrorKind::NoTunnel
+            } else {
+                ErrorKind::Tls
+            };
+            Error::with(kind, error)
+        })?;
         let protocol = match stream.get_ref().1.alpn_protocol() {
             Some(b"h2") => Protocol::Many,
             _ => Protocol::One,
         };
         Ok((stream, protocol))
     }
+}
+
+/// Returns whether the other side spoke none of the protocols that it was offered.
+fn is_about_protocol(error: &std::io::Error) -> bool {
+    let cause = error.get_ref().and_then(|e| e.downcast_ref());
+    let alert = rustls::AlertDescription::NoApplicationProtocol;
+    cause == Some(&rustls::Error::AlertReceived(alert))
 }
 
 /// Looks at the files of a backend.

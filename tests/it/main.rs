@@ -16,6 +16,7 @@
 )]
 #![expect(clippy::disallowed_methods, reason = "tests measure time by the wall")]
 
+mod applications;
 mod cli;
 mod documents;
 mod faults;

@@ -16,11 +16,13 @@ use hyper::rt::bounds::Http2ServerConnExec;
 use hyper::server::conn::http1::UpgradeableConnection;
 use hyper::server::conn::http2;
 use hyper::service::HttpService;
+use socket2::SockRef;
 use std::cell::Cell;
 use std::cell::OnceCell;
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::rc::Weak;
@@ -36,6 +38,7 @@ use std::time::Duration;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::io::ReadBuf;
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 /// What hyper runs for each connection: HTTP/1 or HTTP/2.
@@ -75,6 +78,9 @@ where
 /// How long an idle connection that was told to end may take for it.
 const GOODBYE: Duration = Duration::from_secs(1);
 
+/// How long a client that connects just before the drain has for its first request.
+const FIRST: Duration = Duration::from_secs(1);
+
 /// How far a connection is asked to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Wish {
@@ -106,6 +112,10 @@ pub(super) struct Flow {
     /// The socket gives nothing more until the answers due are made.
     waits: AtomicBool,
     refused: AtomicU8,
+    /// The connection is to be closed if nothing has arrived: the reader is to look at the socket.
+    look: AtomicBool,
+    /// Something has, as it saw.
+    arrived: AtomicBool,
     began: Instant,
     metrics: Metrics,
 }
@@ -122,6 +132,8 @@ impl Flow {
             half_closed: AtomicBool::new(false),
             waits: AtomicBool::new(false),
             refused: AtomicU8::new(0),
+            look: AtomicBool::new(false),
+            arrived: AtomicBool::new(false),
             began: Instant::now(),
             metrics,
         }
@@ -184,6 +196,18 @@ impl Flow {
         self.waits.store(true, Relaxed);
     }
 
+    /// Has the next read that finds nothing look at the socket itself: the runtime learns of what has
+    /// arrived only when it looks at all sockets.
+    pub(super) fn look(&self) {
+        self.look.store(true, Relaxed);
+    }
+
+    /// Returns whether that look found something.
+    pub(super) fn has_arrived(&self) -> bool {
+        self.look.store(false, Relaxed);
+        self.arrived.swap(false, Relaxed)
+    }
+
     /// Counts a refusal, after which nothing more passes.
     pub(super) fn refuse(&self, reason: Reason) {
         self.refused.store(reason as u8, Relaxed);
@@ -220,8 +244,21 @@ impl AsyncRead for Watched {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buf)
+        let done = Pin::new(&mut self.inner).poll_read(cx, buf);
+        if done.is_pending()
+            && self.flow.look.load(Relaxed)
+            && let Stream::Tcp(stream) = &self.inner
+        {
+            self.flow.arrived.store(has_arrived(stream), Relaxed);
+        }
+        done
     }
+}
+
+/// Returns whether a client has sent something that is not read yet.
+pub(super) fn has_arrived(stream: &TcpStream) -> bool {
+    let mut byte = [MaybeUninit::uninit()];
+    matches!(SockRef::from(stream).peek(&mut byte), Ok(1..))
 }
 
 impl AsyncWrite for Watched {
@@ -275,6 +312,8 @@ pub(super) struct State {
     seen: Cell<(u64, Instant)>,
     wish: Cell<Wish>,
     waker: RefCell<Option<Waker>>,
+    /// A request has come.
+    begun: Cell<bool>,
     requests: Cell<u64>,
     /// Held until the connection is gone, and every request and tunnel of it.
     counted: OnceCell<Counted>,
@@ -294,6 +333,7 @@ impl State {
             seen: Cell::new((0, Instant::now())),
             wish: Cell::new(Wish::Serve),
             waker: RefCell::default(),
+            begun: Cell::new(false),
             requests: Cell::new(0),
             counted: OnceCell::new(),
             http2: OnceCell::new(),
@@ -325,6 +365,7 @@ impl State {
     /// Notes that a request is being answered, for as long as what is returned lives.
     pub(super) fn busy(self: &Rc<Self>) -> Busy {
         self.busy.set(self.busy.get() + 1);
+        self.begun.set(true);
         Busy {
             state: Rc::clone(self),
             ended: None,
@@ -406,6 +447,23 @@ impl State {
             }
         })
         .await;
+    }
+
+    /// The client has begun to speak. A wish to cut a silent connection is over with that.
+    pub(super) fn is_heard(&self) {
+        self.wish.set(self.wish.get().min(Wish::Close));
+    }
+
+    /// Returns what is to become of the connection at a drain. A client that has only just connected
+    /// gets a moment for its first request.
+    fn due_at_drain(&self, now: Instant) -> Wish {
+        if self.begun.get() {
+            Wish::Close
+        } else if now.saturating_duration_since(self.flow.began) >= FIRST {
+            Wish::Cut
+        } else {
+            Wish::Serve
+        }
     }
 
     fn wish(&self, wish: Wish) {
@@ -492,9 +550,9 @@ impl Connections {
     }
 
     /// Lets every connection end after the request that it is busy with.
-    pub(super) fn close(&self) {
+    pub(super) fn close(&self, now: Instant) {
         for state in self.0.borrow().iter().filter_map(Weak::upgrade) {
-            state.wish(Wish::Close);
+            state.wish(state.due_at_drain(now));
         }
     }
 }
@@ -515,16 +573,20 @@ impl<H: Graceful> Serving<H> {
         }
     }
 
-    /// Lets the connection end after the request that it is busy with, if it is to; returns whether
-    /// that is new. A head that has begun is such a request.
-    fn close(&mut self) -> bool {
+    /// Returns whether the connection is to end after the request that it is busy with, and has not
+    /// been told. A head that has begun is such a request.
+    fn is_to_end(&self) -> bool {
         let wished = matches!(self.state.wish.get(), Wish::Close | Wish::Cut);
-        if self.closing || !wished || self.state.flow.head().is_some() {
-            return false;
-        }
+        wished && !self.closing && self.state.flow.head().is_none()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.state.busy.get() == 0
+    }
+
+    fn close(&mut self) {
         self.closing = true;
         self.http.as_mut().close();
-        true
     }
 }
 
@@ -533,21 +595,30 @@ impl<H: Graceful> Future for Serving<H> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.state.watched_by(cx);
-        match self.state.wish.get() {
-            Wish::Drop => return Poll::Ready(Ok(())),
-            Wish::Cut if H::CUT_AT_ONCE && self.state.busy.get() == 0 => {
-                return Poll::Ready(Ok(()));
-            }
-            _ => {
+        if self.state.wish.get() == Wish::Drop {
+            return Poll::Ready(Ok(()));
+        }
+        if self.is_to_end() {
+            if H::CUT_AT_ONCE && self.is_idle() {
+                // Its next request may be here already.
+                self.state.flow.look();
+            } else {
                 self.close();
             }
         }
         let done = self.http.as_mut().poll(cx);
-        // A head may just have ended that was in the way.
-        if done.is_pending() && self.close() {
-            return self.http.as_mut().poll(cx);
+        if done.is_ready() || self.state.flow.has_arrived() {
+            return done;
         }
-        done
+        // A head may just have ended that was in the way.
+        if !self.is_to_end() {
+            return Poll::Pending;
+        }
+        if H::CUT_AT_ONCE && self.is_idle() && self.state.wish.get() == Wish::Cut {
+            return Poll::Ready(Ok(()));
+        }
+        self.close();
+        self.http.as_mut().poll(cx)
     }
 }
 

@@ -4,6 +4,7 @@ use super::connection::Connections;
 use super::connection::Serving;
 use super::connection::State;
 use super::connection::Watched;
+use super::connection::has_arrived;
 use super::gate::Gate;
 use super::http2;
 use super::intake;
@@ -169,7 +170,7 @@ impl Server {
             // Accepting may be cancelled: the connection stays in the kernel's queue.
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                _ = phase.wait_for(|phase| *phase != Phase::Serving) => break,
+                _ = phase.wait_for(|phase| *phase >= Phase::Draining) => break,
             };
             self.accepted(accepted, &listen).await;
             self.loads.gate.paced().await;
@@ -284,8 +285,14 @@ impl Incoming {
         // Both branches may be cancelled: nothing is taken from the socket.
         let first = tokio::select! {
             first = intake::first(&stream) => first,
-            () = state.cut() => return,
+            () = state.cut() => {
+                if !has_arrived(&stream) {
+                    return;
+                }
+                intake::first(&stream).await
+            }
         };
+        state.is_heard();
         let socket = Watched::new(Stream::Tcp(stream), &state);
         match first {
             First::Http2 => Box::pin(self.http2(socket, None, None)).await,

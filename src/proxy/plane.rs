@@ -20,6 +20,7 @@ use crate::telemetry::trace::Exporter;
 use crate::telemetry::trace::Tracer;
 use crate::upstream::BEAT;
 use crate::upstream::Pool;
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -42,9 +43,12 @@ const HAND_OVER: usize = 256;
 const TASKS: u32 = 256;
 
 /// How far the data plane is on its way out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
     Serving,
+    /// Clients are served as before, and told with each answer to connect anew for the next.
+    Leaving,
+    /// Nobody new is accepted, and what is idle is closed.
     Draining,
     Ended,
 }
@@ -178,6 +182,12 @@ impl Plane {
         move || loads.open.iter().map(|n| n.load(Relaxed)).sum()
     }
 
+    /// Tells clients with each answer of HTTP/1 that the connection ends with it, so that whoever is
+    /// active has gone elsewhere when the drain comes.
+    pub fn leave(&self) {
+        self.phase.send_replace(Phase::Leaving);
+    }
+
     /// Stops accepting, lets every connection finish its request for at most `patience`, and waits
     /// for the threads. Blocks. `force` cuts the patience short.
     pub fn drain(self, patience: Duration, force: &watch::Receiver<bool>) -> Drained {
@@ -249,6 +259,7 @@ impl Start {
             body_limit: self.body_limit,
             gate: Arc::clone(&self.loads.gate),
             tracer: self.tracer,
+            leaving: Cell::new(false),
         });
         let server = Server {
             thread: Rc::clone(&thread),
@@ -280,12 +291,16 @@ impl Start {
                 }
                 _ = phase.changed() => match *phase.borrow_and_update() {
                     Phase::Serving => {}
-                    Phase::Draining => draining = true,
+                    Phase::Leaving => thread.leaving.set(true),
+                    Phase::Draining => {
+                        thread.leaving.set(true);
+                        draining = true;
+                    }
                     Phase::Ended => break,
                 },
             }
             if draining {
-                server.connections.close();
+                server.connections.close(tokio::time::Instant::now());
             }
         }
     }

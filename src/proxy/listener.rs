@@ -103,6 +103,8 @@ fn socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
 #[derive(Debug)]
 pub(super) struct Loads {
     pub(super) open: Vec<AtomicUsize>,
+    /// Listeners that still accept.
+    pub(super) listening: AtomicUsize,
     pub(super) hand_over: Vec<mpsc::Sender<Accepted>>,
     pub(super) limit: usize,
     pub(super) gate: Arc<Gate>,
@@ -133,6 +135,13 @@ pub(super) struct Listen {
 }
 
 impl Loads {
+    /// Returns whether there is nothing to wait for: nobody is served, on the way to a thread, or may
+    /// still be accepted.
+    pub(super) fn is_quiet(&self) -> bool {
+        let moving = |queue: &mpsc::Sender<_>| queue.capacity() < queue.max_capacity();
+        self.listening.load(Relaxed) == 0 && !self.hand_over.iter().any(moving) && self.total() == 0
+    }
+
     fn total(&self) -> usize {
         self.open.iter().map(|n| n.load(Relaxed)).sum()
     }
@@ -175,9 +184,22 @@ impl Server {
             self.accepted(accepted, &listen).await;
             self.loads.gate.paced().await;
         }
-        let waker = std::task::Waker::noop();
-        let mut cx = std::task::Context::from_waker(waker);
-        while let std::task::Poll::Ready(accepted) = listener.poll_accept(&mut cx) {
+        // The kernel is asked itself: the runtime knows only what it was told at its last look.
+        let listener = match listener.into_std() {
+            Ok(listener) => listener,
+            Err(error) => {
+                tracing::error!(%error, "clients that wait to be accepted are lost");
+                return;
+            }
+        };
+        loop {
+            let accepted = match listener.accept() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                accepted => accepted.and_then(|(stream, peer)| {
+                    stream.set_nonblocking(true)?;
+                    Ok((TcpStream::from_std(stream)?, peer))
+                }),
+            };
             self.accepted(accepted, &listen).await;
         }
     }
@@ -366,6 +388,23 @@ impl Incoming {
             panics,
         };
         http2::serve(socket, parts).await;
+    }
+}
+
+/// Counts a listener for as long as it accepts.
+#[derive(Debug)]
+pub(super) struct Listening(Arc<Loads>);
+
+impl Listening {
+    pub(super) fn new(loads: &Arc<Loads>) -> Self {
+        loads.listening.fetch_add(1, Relaxed);
+        Self(Arc::clone(loads))
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.0.listening.fetch_sub(1, Relaxed);
     }
 }
 

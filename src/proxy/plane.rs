@@ -5,6 +5,7 @@ use super::gate::Gate;
 use super::listener;
 use super::listener::Accepted;
 use super::listener::Listen;
+use super::listener::Listening;
 use super::listener::Loads;
 use super::listener::Server;
 use super::scan::Bounds;
@@ -136,6 +137,7 @@ impl Plane {
         let gate = Arc::new(Gate::new(&parts.limits, &parts.metrics));
         let loads = Arc::new(Loads {
             open: (0..count).map(|_| AtomicUsize::new(0)).collect(),
+            listening: AtomicUsize::new(0),
             hand_over,
             limit: parts.limits.connections,
             gate: Arc::clone(&gate),
@@ -193,13 +195,13 @@ impl Plane {
     pub fn drain(self, patience: Duration, force: &watch::Receiver<bool>) -> Drained {
         self.phase.send_replace(Phase::Draining);
         let deadline = tokio::time::Instant::now() + patience;
-        let open = self.open_connections();
-        // Threads first accept what the kernel has accepted already.
-        crate::clock::pause(Duration::from_millis(20));
-        while open() > 0 && tokio::time::Instant::now() < deadline && !*force.borrow() {
+        // Twice, since a connection is nowhere for a moment while a thread takes it from another.
+        let mut quiet = 0;
+        while quiet < 2 && tokio::time::Instant::now() < deadline && !*force.borrow() {
             crate::clock::pause(Duration::from_millis(5));
+            quiet = if self.loads.is_quiet() { quiet + 1 } else { 0 };
         }
-        let drained = if open() == 0 {
+        let drained = if self.loads.is_quiet() {
             Drained::Clean
         } else {
             Drained::Cut
@@ -271,7 +273,12 @@ impl Start {
         for (socket, listen) in listeners {
             match TcpListener::from_std(socket) {
                 Ok(listener) => {
-                    tokio::task::spawn_local(server.clone().accept(listener, listen));
+                    let listening = Listening::new(&server.loads);
+                    let accepting = server.clone().accept(listener, listen);
+                    tokio::task::spawn_local(async move {
+                        accepting.await;
+                        drop(listening);
+                    });
                 }
                 Err(error) => tracing::error!(%error, "a listener could not start"),
             }

@@ -3,8 +3,8 @@
 use super::connection::Connections;
 use super::connection::Serving;
 use super::connection::State;
-use super::connection::Watched;
-use super::connection::has_arrived;
+use super::flow::Watched;
+use super::flow::has_arrived;
 use super::gate::Gate;
 use super::http2;
 use super::intake;

@@ -6,8 +6,8 @@
 //! written, our side is closed, and a little of what the client still sends is taken, so that the answer
 //! reaches it (RFC 9112 section 9.6).
 
-use super::connection::Flow;
 use super::connection::State;
+use super::flow::Flow;
 use super::scan::Reason;
 use super::scan::Rest;
 use super::scan::Scan;

@@ -48,6 +48,9 @@ const BACKLOG: i32 = 4_096;
 /// hyper bounds trailers by the same number as heads, which the scanner has bounded before.
 const HEAD: usize = 64 << 10;
 
+/// How long what has arrived may take to be seen by the runtime.
+const HEARD: Duration = Duration::from_millis(50);
+
 /// A thread with fewer connections than this hands none away.
 const FEW: usize = 8;
 
@@ -311,7 +314,11 @@ impl Incoming {
                 if !has_arrived(&stream) {
                     return;
                 }
-                intake::first(&stream).await
+                // It may be half of the letters.
+                match tokio::time::timeout(HEARD, intake::first(&stream)).await {
+                    Ok(first) => first,
+                    Err(_) => return,
+                }
             }
         };
         state.is_heard();

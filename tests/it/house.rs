@@ -141,7 +141,10 @@ fn imports_name_one_module_a_line() {
 #[test]
 fn every_file_is_on_the_map() {
     let map = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
-    let row = |folder: &str| map.lines().find(|l| l.starts_with(&format!("| `{folder}/` |")));
+    let row = |folder: &str| {
+        map.lines()
+            .find(|l| l.starts_with(&format!("| `{folder}/` |")))
+    };
     let off: Vec<_> = sources()
         .into_iter()
         .map(|(file, _)| file)

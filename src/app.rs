@@ -299,10 +299,11 @@ impl Running {
         self.drain(forced).await
     }
 
-    /// Says that the process is not ready, accepts on for the delay, finishes what was begun, and
+    /// Says that the process is not ready, accepts on for the delay while clients are told to leave, finishes what was begun, and
     /// ends everything. `forced` cuts the patience short.
     pub async fn drain(self, mut forced: watch::Receiver<bool>) -> Ended {
         self.tell(Event::Drain).await;
+        self.plane.leave();
         // Waiting may be cancelled by a second signal.
         tokio::select! {
             () = tokio::time::sleep(self.drain.delay) => {}

@@ -4,11 +4,11 @@
 //! connections are found by a sweep once a second.
 
 use super::body::Body;
+use super::flow::Flow;
 use super::http2::Watch;
 use super::listener::Counted;
 use super::scan::Reason;
 use crate::telemetry::Metrics;
-use crate::upstream::Stream;
 use hyper::body::Incoming;
 use hyper::rt::Read;
 use hyper::rt::Write;
@@ -20,22 +20,15 @@ use std::cell::Cell;
 use std::cell::OnceCell;
 use std::cell::RefCell;
 use std::convert::Infallible;
-use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::rc::Weak;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::AtomicU8;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Context;
 use std::task::Poll;
 use std::task::Waker;
 use std::time::Duration;
-use tokio::io::AsyncRead;
-use tokio::io::AsyncWrite;
-use tokio::io::ReadBuf;
 use tokio::time::Instant;
 
 /// What hyper runs for each connection: HTTP/1 or HTTP/2.
@@ -75,6 +68,9 @@ where
 /// How long an idle connection that was told to end may take for it.
 const GOODBYE: Duration = Duration::from_secs(1);
 
+/// How long a client that connects just before the drain has for its first request.
+const FIRST: Duration = Duration::from_secs(1);
+
 /// How far a connection is asked to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Wish {
@@ -87,177 +83,6 @@ enum Wish {
     Cut,
     /// Now, whatever it is busy with: the client takes nothing of its answer.
     Drop,
-}
-
-/// What a connection's socket and its sweep tell each other: whether the client takes what it is sent,
-/// and how far its requests have come. hyper wants to be able to send the socket, so these are atomics,
-/// though one thread alone uses them.
-#[derive(Debug)]
-pub(super) struct Flow {
-    blocked: AtomicBool,
-    moved: AtomicU64,
-    /// Requests whose answers are made.
-    answered: AtomicU64,
-    /// When a head began that has not ended: milliseconds since the connection did, and one.
-    head: AtomicU64,
-    late: AtomicBool,
-    tunnel: AtomicBool,
-    half_closed: AtomicBool,
-    /// The socket gives nothing more until the answers due are made.
-    waits: AtomicBool,
-    refused: AtomicU8,
-    began: Instant,
-    metrics: Metrics,
-}
-
-impl Flow {
-    fn new(metrics: Metrics) -> Self {
-        Self {
-            blocked: AtomicBool::new(false),
-            moved: AtomicU64::new(0),
-            answered: AtomicU64::new(0),
-            head: AtomicU64::new(0),
-            late: AtomicBool::new(false),
-            tunnel: AtomicBool::new(false),
-            half_closed: AtomicBool::new(false),
-            waits: AtomicBool::new(false),
-            refused: AtomicU8::new(0),
-            began: Instant::now(),
-            metrics,
-        }
-    }
-
-    fn wrote<T>(&self, done: &Poll<io::Result<T>>) {
-        match done {
-            Poll::Pending => self.blocked.store(true, Relaxed),
-            Poll::Ready(_) => {
-                self.blocked.store(false, Relaxed);
-                // Only this connection's own thread writes.
-                self.moved
-                    .store(self.moved.load(Relaxed).wrapping_add(1), Relaxed);
-            }
-        }
-    }
-
-    /// Returns how many requests were answered so far.
-    pub(super) fn answered(&self) -> u64 {
-        self.answered.load(Relaxed)
-    }
-
-    /// A part of a head is here.
-    pub(super) fn head_began(&self) {
-        if self.head.load(Relaxed) == 0 {
-            let since = self.began.elapsed().as_millis();
-            let since = u64::try_from(since).unwrap_or(u64::MAX - 1);
-            self.head.store(since + 1, Relaxed);
-        }
-    }
-
-    /// The head is whole, or will never be.
-    pub(super) fn head_ended(&self) {
-        self.head.store(0, Relaxed);
-        self.late.store(false, Relaxed);
-    }
-
-    fn head(&self) -> Option<Instant> {
-        let since = self.head.load(Relaxed).checked_sub(1)?;
-        Some(self.began + Duration::from_millis(since))
-    }
-
-    /// Returns whether a head has been coming for too long.
-    pub(super) fn is_late(&self) -> bool {
-        self.late.load(Relaxed)
-    }
-
-    /// Returns whether the connection has become something else than HTTP.
-    pub(super) fn is_tunnel(&self) -> bool {
-        self.tunnel.load(Relaxed)
-    }
-
-    /// The client sends no more and waits for its answer.
-    pub(super) fn set_half_closed(&self) {
-        self.half_closed.store(true, Relaxed);
-    }
-
-    /// Asks to be woken when an answer is made.
-    pub(super) fn wait_for_answers(&self) {
-        self.waits.store(true, Relaxed);
-    }
-
-    /// Counts a refusal, after which nothing more passes.
-    pub(super) fn refuse(&self, reason: Reason) {
-        self.refused.store(reason as u8, Relaxed);
-        self.count(reason);
-    }
-
-    /// Counts a refusal.
-    pub(super) fn count(&self, reason: Reason) {
-        let name = "supplant_requests_refused_total";
-        self.metrics.counter(name, &[reason.as_str()]).inc();
-        tracing::debug!(reason = reason.as_str(), "a request was refused");
-    }
-}
-
-/// A client's socket, which notes whether writing to it gets on.
-#[derive(Debug)]
-pub(super) struct Watched {
-    inner: Stream,
-    flow: Arc<Flow>,
-}
-
-impl Watched {
-    pub(super) fn new(inner: Stream, state: &State) -> Self {
-        Self {
-            inner,
-            flow: Arc::clone(&state.flow),
-        }
-    }
-}
-
-impl AsyncRead for Watched {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Watched {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let done = Pin::new(&mut self.inner).poll_write(cx, buf);
-        if !buf.is_empty() {
-            self.flow.wrote(&done);
-        }
-        done
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let done = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
-        self.flow.wrote(&done);
-        done
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
-    }
 }
 
 /// What the sweep knows of a connection.
@@ -275,6 +100,8 @@ pub(super) struct State {
     seen: Cell<(u64, Instant)>,
     wish: Cell<Wish>,
     waker: RefCell<Option<Waker>>,
+    /// A request has come.
+    begun: Cell<bool>,
     requests: Cell<u64>,
     /// Held until the connection is gone, and every request and tunnel of it.
     counted: OnceCell<Counted>,
@@ -294,6 +121,7 @@ impl State {
             seen: Cell::new((0, Instant::now())),
             wish: Cell::new(Wish::Serve),
             waker: RefCell::default(),
+            begun: Cell::new(false),
             requests: Cell::new(0),
             counted: OnceCell::new(),
             http2: OnceCell::new(),
@@ -325,6 +153,7 @@ impl State {
     /// Notes that a request is being answered, for as long as what is returned lives.
     pub(super) fn busy(self: &Rc<Self>) -> Busy {
         self.busy.set(self.busy.get() + 1);
+        self.begun.set(true);
         Busy {
             state: Rc::clone(self),
             ended: None,
@@ -406,6 +235,23 @@ impl State {
             }
         })
         .await;
+    }
+
+    /// The client has begun to speak. A wish to cut a silent connection is over with that.
+    pub(super) fn is_heard(&self) {
+        self.wish.set(self.wish.get().min(Wish::Close));
+    }
+
+    /// Returns what is to become of the connection at a drain. A client that has only just connected
+    /// gets a moment for its first request.
+    fn due_at_drain(&self, now: Instant) -> Wish {
+        if self.begun.get() {
+            Wish::Close
+        } else if now.saturating_duration_since(self.flow.began) >= FIRST {
+            Wish::Cut
+        } else {
+            Wish::Serve
+        }
     }
 
     fn wish(&self, wish: Wish) {
@@ -492,9 +338,9 @@ impl Connections {
     }
 
     /// Lets every connection end after the request that it is busy with.
-    pub(super) fn close(&self) {
+    pub(super) fn close(&self, now: Instant) {
         for state in self.0.borrow().iter().filter_map(Weak::upgrade) {
-            state.wish(Wish::Close);
+            state.wish(state.due_at_drain(now));
         }
     }
 }
@@ -515,16 +361,20 @@ impl<H: Graceful> Serving<H> {
         }
     }
 
-    /// Lets the connection end after the request that it is busy with, if it is to; returns whether
-    /// that is new. A head that has begun is such a request.
-    fn close(&mut self) -> bool {
+    /// Returns whether the connection is to end after the request that it is busy with, and has not
+    /// been told. A head that has begun is such a request.
+    fn is_to_end(&self) -> bool {
         let wished = matches!(self.state.wish.get(), Wish::Close | Wish::Cut);
-        if self.closing || !wished || self.state.flow.head().is_some() {
-            return false;
-        }
+        wished && !self.closing && self.state.flow.head().is_none()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.state.busy.get() == 0
+    }
+
+    fn close(&mut self) {
         self.closing = true;
         self.http.as_mut().close();
-        true
     }
 }
 
@@ -533,27 +383,37 @@ impl<H: Graceful> Future for Serving<H> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.state.watched_by(cx);
-        match self.state.wish.get() {
-            Wish::Drop => return Poll::Ready(Ok(())),
-            Wish::Cut if H::CUT_AT_ONCE && self.state.busy.get() == 0 => {
-                return Poll::Ready(Ok(()));
-            }
-            _ => {
+        if self.state.wish.get() == Wish::Drop {
+            return Poll::Ready(Ok(()));
+        }
+        if self.is_to_end() {
+            if H::CUT_AT_ONCE && self.is_idle() {
+                // Its next request may be here already.
+                self.state.flow.look();
+            } else {
                 self.close();
             }
         }
         let done = self.http.as_mut().poll(cx);
-        // A head may just have ended that was in the way.
-        if done.is_pending() && self.close() {
-            return self.http.as_mut().poll(cx);
+        if done.is_ready() || self.state.flow.has_arrived() {
+            return done;
         }
-        done
+        // A head may just have ended that was in the way.
+        if !self.is_to_end() {
+            return Poll::Pending;
+        }
+        if H::CUT_AT_ONCE && self.is_idle() && self.state.wish.get() == Wish::Cut {
+            return Poll::Ready(Ok(()));
+        }
+        self.close();
+        self.http.as_mut().poll(cx)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io;
 
     const SECOND: Duration = Duration::from_secs(1);
 

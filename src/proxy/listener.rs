@@ -3,7 +3,8 @@
 use super::connection::Connections;
 use super::connection::Serving;
 use super::connection::State;
-use super::connection::Watched;
+use super::flow::Watched;
+use super::flow::has_arrived;
 use super::gate::Gate;
 use super::http2;
 use super::intake;
@@ -46,6 +47,9 @@ const BACKLOG: i32 = 4_096;
 
 /// hyper bounds trailers by the same number as heads, which the scanner has bounded before.
 const HEAD: usize = 64 << 10;
+
+/// How long what has arrived may take to be seen by the runtime.
+const HEARD: Duration = Duration::from_millis(50);
 
 /// A thread with fewer connections than this hands none away.
 const FEW: usize = 8;
@@ -102,6 +106,8 @@ fn socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
 #[derive(Debug)]
 pub(super) struct Loads {
     pub(super) open: Vec<AtomicUsize>,
+    /// Listeners that still accept.
+    pub(super) listening: AtomicUsize,
     pub(super) hand_over: Vec<mpsc::Sender<Accepted>>,
     pub(super) limit: usize,
     pub(super) gate: Arc<Gate>,
@@ -132,6 +138,13 @@ pub(super) struct Listen {
 }
 
 impl Loads {
+    /// Returns whether there is nothing to wait for: nobody is served, on the way to a thread, or may
+    /// still be accepted.
+    pub(super) fn is_quiet(&self) -> bool {
+        let moving = |queue: &mpsc::Sender<_>| queue.capacity() < queue.max_capacity();
+        self.listening.load(Relaxed) == 0 && !self.hand_over.iter().any(moving) && self.total() == 0
+    }
+
     fn total(&self) -> usize {
         self.open.iter().map(|n| n.load(Relaxed)).sum()
     }
@@ -169,14 +182,27 @@ impl Server {
             // Accepting may be cancelled: the connection stays in the kernel's queue.
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                _ = phase.wait_for(|phase| *phase != Phase::Serving) => break,
+                _ = phase.wait_for(|phase| *phase >= Phase::Draining) => break,
             };
             self.accepted(accepted, &listen).await;
             self.loads.gate.paced().await;
         }
-        let waker = std::task::Waker::noop();
-        let mut cx = std::task::Context::from_waker(waker);
-        while let std::task::Poll::Ready(accepted) = listener.poll_accept(&mut cx) {
+        // The kernel is asked itself: the runtime knows only what it was told at its last look.
+        let listener = match listener.into_std() {
+            Ok(listener) => listener,
+            Err(error) => {
+                tracing::error!(%error, "clients that wait to be accepted are lost");
+                return;
+            }
+        };
+        loop {
+            let accepted = match listener.accept() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                accepted => accepted.and_then(|(stream, peer)| {
+                    stream.set_nonblocking(true)?;
+                    Ok((TcpStream::from_std(stream)?, peer))
+                }),
+            };
             self.accepted(accepted, &listen).await;
         }
     }
@@ -284,8 +310,18 @@ impl Incoming {
         // Both branches may be cancelled: nothing is taken from the socket.
         let first = tokio::select! {
             first = intake::first(&stream) => first,
-            () = state.cut() => return,
+            () = state.cut() => {
+                if !has_arrived(&stream) {
+                    return;
+                }
+                // It may be half of the letters.
+                match tokio::time::timeout(HEARD, intake::first(&stream)).await {
+                    Ok(first) => first,
+                    Err(_) => return,
+                }
+            }
         };
+        state.is_heard();
         let socket = Watched::new(Stream::Tcp(stream), &state);
         match first {
             First::Http2 => Box::pin(self.http2(socket, None, None)).await,
@@ -359,6 +395,23 @@ impl Incoming {
             panics,
         };
         http2::serve(socket, parts).await;
+    }
+}
+
+/// Counts a listener for as long as it accepts.
+#[derive(Debug)]
+pub(super) struct Listening(Arc<Loads>);
+
+impl Listening {
+    pub(super) fn new(loads: &Arc<Loads>) -> Self {
+        loads.listening.fetch_add(1, Relaxed);
+        Self(Arc::clone(loads))
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.0.listening.fetch_sub(1, Relaxed);
     }
 }
 

@@ -5,6 +5,7 @@ use super::gate::Gate;
 use super::listener;
 use super::listener::Accepted;
 use super::listener::Listen;
+use super::listener::Listening;
 use super::listener::Loads;
 use super::listener::Server;
 use super::scan::Bounds;
@@ -20,6 +21,7 @@ use crate::telemetry::trace::Exporter;
 use crate::telemetry::trace::Tracer;
 use crate::upstream::BEAT;
 use crate::upstream::Pool;
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -42,9 +44,12 @@ const HAND_OVER: usize = 256;
 const TASKS: u32 = 256;
 
 /// How far the data plane is on its way out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
     Serving,
+    /// Clients are served as before, and told with each answer to connect anew for the next.
+    Leaving,
+    /// Nobody new is accepted, and what is idle is closed.
     Draining,
     Ended,
 }
@@ -132,6 +137,7 @@ impl Plane {
         let gate = Arc::new(Gate::new(&parts.limits, &parts.metrics));
         let loads = Arc::new(Loads {
             open: (0..count).map(|_| AtomicUsize::new(0)).collect(),
+            listening: AtomicUsize::new(0),
             hand_over,
             limit: parts.limits.connections,
             gate: Arc::clone(&gate),
@@ -178,18 +184,24 @@ impl Plane {
         move || loads.open.iter().map(|n| n.load(Relaxed)).sum()
     }
 
+    /// Tells clients with each answer of HTTP/1 that the connection ends with it, so that whoever is
+    /// active has gone elsewhere when the drain comes.
+    pub fn leave(&self) {
+        self.phase.send_replace(Phase::Leaving);
+    }
+
     /// Stops accepting, lets every connection finish its request for at most `patience`, and waits
     /// for the threads. Blocks. `force` cuts the patience short.
     pub fn drain(self, patience: Duration, force: &watch::Receiver<bool>) -> Drained {
         self.phase.send_replace(Phase::Draining);
         let deadline = tokio::time::Instant::now() + patience;
-        let open = self.open_connections();
-        // Threads first accept what the kernel has accepted already.
-        crate::clock::pause(Duration::from_millis(20));
-        while open() > 0 && tokio::time::Instant::now() < deadline && !*force.borrow() {
+        // Twice, since a connection is nowhere for a moment while a thread takes it from another.
+        let mut quiet = 0;
+        while quiet < 2 && tokio::time::Instant::now() < deadline && !*force.borrow() {
             crate::clock::pause(Duration::from_millis(5));
+            quiet = if self.loads.is_quiet() { quiet + 1 } else { 0 };
         }
-        let drained = if open() == 0 {
+        let drained = if self.loads.is_quiet() {
             Drained::Clean
         } else {
             Drained::Cut
@@ -249,6 +261,7 @@ impl Start {
             body_limit: self.body_limit,
             gate: Arc::clone(&self.loads.gate),
             tracer: self.tracer,
+            leaving: Cell::new(false),
         });
         let server = Server {
             thread: Rc::clone(&thread),
@@ -260,7 +273,12 @@ impl Start {
         for (socket, listen) in listeners {
             match TcpListener::from_std(socket) {
                 Ok(listener) => {
-                    tokio::task::spawn_local(server.clone().accept(listener, listen));
+                    let listening = Listening::new(&server.loads);
+                    let accepting = server.clone().accept(listener, listen);
+                    tokio::task::spawn_local(async move {
+                        accepting.await;
+                        drop(listening);
+                    });
                 }
                 Err(error) => tracing::error!(%error, "a listener could not start"),
             }
@@ -280,12 +298,16 @@ impl Start {
                 }
                 _ = phase.changed() => match *phase.borrow_and_update() {
                     Phase::Serving => {}
-                    Phase::Draining => draining = true,
+                    Phase::Leaving => thread.leaving.set(true),
+                    Phase::Draining => {
+                        thread.leaving.set(true);
+                        draining = true;
+                    }
                     Phase::Ended => break,
                 },
             }
             if draining {
-                server.connections.close();
+                server.connections.close(tokio::time::Instant::now());
             }
         }
     }

@@ -6,8 +6,8 @@
 //! written, our side is closed, and a little of what the client still sends is taken, so that the answer
 //! reaches it (RFC 9112 section 9.6).
 
-use super::connection::Flow;
 use super::connection::State;
+use super::flow::Flow;
 use super::scan::Reason;
 use super::scan::Rest;
 use super::scan::Scan;
@@ -200,6 +200,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Scanned<S> {
         Poll::Ready(Ok(taken))
     }
 
+    /// Returns whether the client has sent nothing more. Closing a socket with something in it resets
+    /// the connection, and the last answer may be lost with it.
+    fn is_silent(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut byte = [0];
+        self.flow.look();
+        let found = self.swallow(cx, &mut ReadBuf::new(&mut byte));
+        let arrived = self.flow.has_arrived();
+        match found {
+            Poll::Pending => !arrived,
+            Poll::Ready(taken) => {
+                // Whatever fails has ended as well.
+                self.fin = taken.unwrap_or(0) == 0;
+                self.fin
+            }
+        }
+    }
+
     /// Takes what the client still sends, within bounds.
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let patience = self
@@ -333,7 +350,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Scanned<S> {
                     ready!(Pin::new(&mut this.inner).poll_shutdown(cx))?;
                     let quiet = this.over.is_none()
                         && !this.scanner.is_in_body()
-                        && this.held.bytes.is_empty();
+                        && this.held.bytes.is_empty()
+                        && this.is_silent(cx);
                     this.swallowed = 0;
                     if this.fin || quiet {
                         Closing::Done

@@ -62,6 +62,7 @@ use http::request::Parts;
 use hyper::body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
+use std::cell::Cell;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -81,6 +82,8 @@ pub(super) struct Thread {
     pub(super) gate: Arc<Gate>,
     /// Makes spans, where somebody wants them.
     pub(super) tracer: Option<Tracer>,
+    /// The process is on its way out, which clients are told with each answer.
+    pub(super) leaving: Cell<bool>,
 }
 
 /// Answers one client request. The order of the steps is the contract:
@@ -177,7 +180,7 @@ impl Proxy {
                     Some(reason) if kind == ErrorKind::Client => answer::refused(reason),
                     _ => answer::failed(kind),
                 };
-                self.close_unread(ending.unread(), response.headers_mut());
+                self.end_connection(ending.unread(), response.headers_mut());
                 ending.failed(kind);
                 ending.answered_by_us(response.status().as_u16());
                 response
@@ -240,10 +243,11 @@ impl Proxy {
         self.refuse(table.lane(None), why, true)
     }
 
-    /// What was not read of a body stands in the way of the next request on HTTP/1; on HTTP/2 the
-    /// stream is reset without an error.
-    fn close_unread(&self, unread: bool, headers: &mut HeaderMap) {
-        if unread && !self.http2 {
+    /// Says with an answer of HTTP/1 that the connection ends, where it does: what was not read of a
+    /// body stands in the way of the next request, or the process is on its way out. On HTTP/2 the
+    /// stream is reset without an error, and the connection ends by a frame.
+    fn end_connection(&self, unread: bool, headers: &mut HeaderMap) {
+        if (unread || self.thread.leaving.get()) && !self.http2 {
             answer::close(headers);
         }
     }
@@ -253,7 +257,7 @@ impl Proxy {
         let name = "supplant_requests_refused_total";
         self.thread.metrics.counter(name, &[why.as_str()]).inc();
         let mut response = why.response();
-        self.close_unread(unread, response.headers_mut());
+        self.end_connection(unread, response.headers_mut());
         if self.thread.log.is_on() {
             tracing::debug!(reason = why.as_str(), "a request was refused");
         }
@@ -267,7 +271,7 @@ impl Proxy {
         self.thread.metrics.counter(name, &["max_forwards"]).inc();
         let trace = parts.method == Method::TRACE;
         let mut response = answer::last_hop(trace.then(|| head::reflection(parts)));
-        self.close_unread(unread, response.headers_mut());
+        self.end_connection(unread, response.headers_mut());
         response
     }
 
@@ -443,13 +447,13 @@ impl Proxy {
         if switching {
             let Some(client) = upgrade.filter(|_| asked) else {
                 // Nobody asked for another protocol, or not for this one.
-                return Self::malformed(ending);
+                return self.malformed(ending);
             };
             return switch(ending, response, (client, idle, self.http2), held);
         }
         if self.http2 && upgrade.is_some() && status.is_success() {
             // To a client of HTTP/2 it would say that the tunnel stands (RFC 8441 section 5).
-            return Self::malformed(ending);
+            return self.malformed(ending);
         }
         if let Some(client) = upgrade
             && !self.http2
@@ -458,14 +462,16 @@ impl Proxy {
         }
         let (mut parts, body) = response.into_parts();
         let version = std::mem::replace(&mut parts.version, http::Version::HTTP_11);
-        self.close_unread(ending.unread(), &mut parts.headers);
+        self.end_connection(ending.unread(), &mut parts.headers);
         Response::from_parts(parts, Body::relayed(body, version, idle, ending, pace))
     }
 
-    fn malformed(mut ending: Ending) -> Response<Body> {
+    fn malformed(&self, mut ending: Ending) -> Response<Body> {
+        let mut response = answer::failed(ErrorKind::Malformed);
+        self.end_connection(ending.unread(), response.headers_mut());
         ending.failed(ErrorKind::Malformed);
         ending.answered_by_us(StatusCode::BAD_GATEWAY.as_u16());
-        answer::failed(ErrorKind::Malformed)
+        response
     }
 
     /// Returns what the log and traces will tell, where somebody wants them.

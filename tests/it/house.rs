@@ -139,6 +139,29 @@ fn imports_name_one_module_a_line() {
 }
 
 #[test]
+fn every_file_is_on_the_map() {
+    let map = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    let row = |folder: &str| {
+        map.lines()
+            .find(|l| l.starts_with(&format!("| `{folder}/` |")))
+    };
+    let off: Vec<_> = sources()
+        .into_iter()
+        .map(|(file, _)| file)
+        .filter(|file| !is_test(file))
+        .filter(|file| {
+            let Some((folder, name)) = file.rsplit_once('/') else {
+                return false;
+            };
+            let name = name.trim_end_matches(".rs");
+            let named = |row: &str| name == "mod" || row.contains(&format!("`{name}`"));
+            !row(folder).is_some_and(named)
+        })
+        .collect();
+    assert!(off.is_empty(), "not in `docs/architecture.md`: {off:?}");
+}
+
+#[test]
 fn every_file_says_what_lives_in_it() {
     let bare: Vec<_> = sources()
         .into_iter()

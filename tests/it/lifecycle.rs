@@ -2,6 +2,7 @@
 //! the access log, answers of its own.
 
 use crate::support::Client;
+use crate::support::Dice;
 use crate::support::Origin;
 use crate::support::Process;
 use crate::support::Proxy;
@@ -10,6 +11,7 @@ use crate::support::Start;
 use crate::support::eventually;
 use crate::support::pause;
 use rustix::process::Signal;
+use std::net::SocketAddr;
 use std::net::TcpListener;
 use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
@@ -163,6 +165,94 @@ fn a_drain_closes_idle_connections_and_says_why_it_is_not_ready() {
         (200, Some("close"))
     );
     assert_eq!(process.end(2 * SECOND), Some(0));
+}
+
+/// Asks over and over; returns how many answers there were, of them how many that said that the
+/// connection ends, and what went wrong.
+fn ask_until_nobody_listens(address: SocketAddr, seed: u64) -> (u32, u32, Vec<String>) {
+    use std::io::Write;
+    let (mut dice, mut wrong) = (Dice::new(seed), Vec::new());
+    let (mut answers, mut last) = (0, 0);
+    while let Ok(stream) = TcpStream::connect(address) {
+        let mut client = Client::over(stream);
+        for number in 0.. {
+            let target = dice.pick(&["/", "/", "/slow"]);
+            let head = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+            let sent = client.stream.write_all(head.as_bytes());
+            let Some(answer) = sent.ok().and_then(|()| client.read(false)) else {
+                if number == 0 {
+                    // The listener was closed when the kernel had connected it already.
+                    return (answers, last, wrong);
+                }
+                wrong.push(format!("request {number} of a connection has no answer"));
+                break;
+            };
+            answers += 1;
+            if answer.status != 200 || !answer.whole {
+                wrong.push(format!("{answer:?}"));
+            }
+            if answer.field("connection") == Some("close") {
+                last += 1;
+                break;
+            }
+            pause(dice.below(20));
+        }
+    }
+    (answers, last, wrong)
+}
+
+#[test]
+fn no_request_on_a_kept_connection_fails_when_a_drain_has_a_delay() {
+    for round in 0..4 {
+        let origin = Origin::start(|seen| match seen.target.as_str() {
+            "/slow" => Reply::After(5, Box::new(Reply::json("{}"))),
+            _ => Reply::json("{}"),
+        });
+        let drain = "drain: { delay: 300ms, timeout: 5s }\n";
+        let mut process = Process::start(with(rules(&origin, drain)));
+        let clients: Vec<_> = (0..8)
+            .map(|client| {
+                let (address, seed) = (process.data, round * 100 + client);
+                std::thread::spawn(move || ask_until_nobody_listens(address, seed))
+            })
+            .collect();
+        pause(100);
+        process.signal(Signal::TERM);
+        assert_eq!(process.end(5 * SECOND), Some(0));
+        for client in clients {
+            let (answers, last, wrong) = client.join().unwrap();
+            assert!(wrong.is_empty(), "round {round}: {wrong:?}");
+            assert!(answers > 10 && last > 0, "round {round}: {answers}, {last}");
+        }
+    }
+}
+
+#[test]
+fn what_is_sent_after_the_last_request_of_a_connection_takes_no_answer_away() {
+    let origin = json();
+    let proxy = Proxy::start(&rules(&origin, "limits: { requests: 1 }\n"));
+    for _ in 0..20 {
+        let mut client = Client::connect(proxy.data);
+        client.send(&REQUEST.repeat(50));
+        pause(10);
+        let answer = client.read(false).unwrap();
+        assert_eq!(
+            (answer.status, answer.field("connection")),
+            (200, Some("close"))
+        );
+        assert!(client.read(false).is_none());
+    }
+}
+
+#[test]
+fn a_client_that_never_asks_does_not_hold_up_a_drain() {
+    let origin = json();
+    let mut process = Process::start(with(rules(&origin, "")));
+    let silent = Client::connect(process.data);
+    assert_eq!(Client::get(process.data, "/").status, 200);
+    process.signal(Signal::TERM);
+    assert_eq!(process.end(3 * SECOND), Some(0));
+    drop(silent);
 }
 
 #[test]

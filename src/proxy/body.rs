@@ -130,8 +130,10 @@ impl Relayed {
                     self.ending.passed(data);
                 } else if let Some(trailers) = frame.trailers_ref() {
                     self.ending.trailers(trailers);
-                    // Nothing may follow them, though the stream may be reset for what was not read.
+                    // Nothing follows them, and a server asks for nothing more. A stream may be reset
+                    // then for what was not read of the request.
                     self.ending.full();
+                    self.ending.completed();
                 }
                 if http_body::Body::is_end_stream(&self.inner) {
                     self.ending.completed();

@@ -23,6 +23,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::io::ReadBuf;
 use tokio::time::Instant;
 
+/// How long what was said before an end may take to be sent.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// Joins both sides once they have become what the client asked for, and returns what the client is
 /// told: over HTTP/2 a plain success (RFC 8441 section 5).
 pub(super) fn switch(
@@ -67,6 +70,10 @@ async fn tunnel(client: OnUpgrade, side: OnUpgrade, idle: Duration) {
         done = tokio::io::copy_bidirectional(&mut client, &mut side) => {
             if let Err(error) = done {
                 tracing::debug!(%error, "a tunnel ended");
+                // Many applications end a WebSocket by closing a connection of TLS without its
+                // farewell, or by a reset: what they said before is still on its way.
+                let both = async { tokio::join!(client.shutdown(), side.shutdown()) };
+                let _late = tokio::time::timeout(FAREWELL, both).await;
             }
         }
         () = silence(&moved, idle) => tracing::debug!("a silent tunnel was closed"),

@@ -2,7 +2,9 @@
 //! both ways with their trailers.
 
 use crate::support::Client;
+use crate::support::Origin;
 use crate::support::Proxy;
+use crate::support::Reply;
 use crate::support::eventually;
 use crate::support::frames::DATA;
 use crate::support::frames::END_STREAM;
@@ -175,97 +177,106 @@ where
     let _ended = server.serve_connection(TokioIo::new(stream), service).await;
 }
 
-async fn answer(mut request: Request<Incoming>, seen: Seen) -> Result<Response<Given>, Infallible> {
+async fn answer(request: Request<Incoming>, seen: Seen) -> Result<Response<Given>, Infallible> {
     let line = format!(
         "{:?} {} {}",
         request.version(),
         request.method(),
         request.uri().path()
     );
-    seen.lock().unwrap().push((line, request.headers().clone()));
-    let (give, given) = mpsc::unbounded_channel();
-    let mut response = Response::new(Given(given));
+    let note = (line, request.headers().clone());
+    seen.lock().unwrap().push(note);
+    // The body is given while the answer goes out.
+    tokio::task::yield_now().await;
     let extended = request.extensions().get::<Protocol>().is_some();
     if extended || request.headers().contains_key(header::UPGRADE) {
-        if request.uri().path() == "/refused" {
-            *response.status_mut() = http::StatusCode::FORBIDDEN;
-            return Ok(response);
-        }
-        if !extended {
-            *response.status_mut() = http::StatusCode::SWITCHING_PROTOCOLS;
-            let headers = response.headers_mut();
-            headers.insert(header::CONNECTION, "Upgrade".parse().unwrap());
-            headers.insert(header::UPGRADE, "websocket".parse().unwrap());
-            headers.insert(header::SEC_WEBSOCKET_ACCEPT, PROOF.parse().unwrap());
-        }
-        let protocol = "chat".parse().unwrap();
-        let headers = response.headers_mut();
-        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
-        tokio::spawn(async move {
-            let tunnel = hyper::upgrade::on(&mut request).await.unwrap();
-            let (mut from, mut to) = tokio::io::split(TokioIo::new(tunnel));
-            let _copied = tokio::io::copy(&mut from, &mut to).await;
-            let _ended = tokio::io::AsyncWriteExt::shutdown(&mut to).await;
-        });
-        return Ok(response);
+        return Ok(websocket(request, extended));
     }
+    let (give, given) = mpsc::unbounded_channel();
+    let mut response = Response::new(Given(given));
+    let part = |text: &'static str| give.send(Ok(Frame::data(Bytes::from_static(text.as_bytes()))));
+    let broken = || Some(Err(std::io::ErrorKind::Other.into()));
+    let mut length = |length: &str| {
+        let length = length.parse().unwrap();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_LENGTH, length);
+    };
     match request.uri().path() {
         // All bytes, and the end of the stream only later.
         "/late" => {
-            let length = "5".parse().unwrap();
-            response
-                .headers_mut()
-                .insert(header::CONTENT_LENGTH, length);
-            give.send(Ok(Frame::data(Bytes::from_static(b"whole"))))
-                .unwrap();
-            tokio::spawn(async move {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                drop(give);
-            });
-        }
-        "/broken" => {
-            give.send(Ok(Frame::data(Bytes::from_static(b"half"))))
-                .unwrap();
-            tokio::spawn(async move {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                let _gone = give.send(Err(std::io::ErrorKind::Other.into()));
-            });
+            length("5");
+            part("whole").unwrap();
+            later(give, None);
         }
         "/short" => {
-            let length = "9".parse().unwrap();
-            response
-                .headers_mut()
-                .insert(header::CONTENT_LENGTH, length);
-            give.send(Ok(Frame::data(Bytes::from_static(b"half"))))
-                .unwrap();
-            tokio::spawn(async move {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                let _gone = give.send(Err(std::io::ErrorKind::Other.into()));
-            });
+            length("9");
+            part("half").unwrap();
+            later(give, broken());
+        }
+        "/broken" => {
+            part("half").unwrap();
+            later(give, broken());
         }
         // What comes in goes out, trailers too.
         "/echo" => {
-            tokio::spawn(async move {
-                let mut body = request.into_body();
-                while let Some(frame) = http_body_util::BodyExt::frame(&mut body).await {
-                    let frame = frame.map_err(|_| std::io::ErrorKind::Other.into());
-                    if give.send(frame).is_err() {
-                        return;
-                    }
-                }
-            });
+            tokio::spawn(echo(request.into_body(), give));
         }
         // An answer before the body has come, which is not read: the stream is reset without error.
         "/early" => {
+            part("no").unwrap();
             let mut trailers = HeaderMap::new();
             trailers.insert("grpc-status", "8".parse().unwrap());
-            give.send(Ok(Frame::data(Bytes::from_static(b"no"))))
-                .unwrap();
             give.send(Ok(Frame::trailers(trailers))).unwrap();
         }
         _ => drop(give),
     }
     Ok(response)
+}
+
+/// Ends a body after a moment, or breaks it off.
+fn later(give: Feeder, last: Option<Result<Frame<Bytes>, std::io::Error>>) {
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        if let Some(last) = last {
+            let _gone = give.send(last);
+        }
+    });
+}
+
+async fn echo(mut body: Incoming, give: Feeder) {
+    while let Some(frame) = http_body_util::BodyExt::frame(&mut body).await {
+        let frame = frame.map_err(|_| std::io::ErrorKind::Other.into());
+        if give.send(frame).is_err() {
+            return;
+        }
+    }
+}
+
+fn websocket(mut request: Request<Incoming>, extended: bool) -> Response<Given> {
+    let (_, given) = mpsc::unbounded_channel();
+    let mut response = Response::new(Given(given));
+    if request.uri().path() == "/refused" {
+        *response.status_mut() = http::StatusCode::FORBIDDEN;
+        return response;
+    }
+    if !extended {
+        *response.status_mut() = http::StatusCode::SWITCHING_PROTOCOLS;
+    }
+    let headers = response.headers_mut();
+    if !extended {
+        headers.insert(header::CONNECTION, "Upgrade".parse().unwrap());
+        headers.insert(header::UPGRADE, "websocket".parse().unwrap());
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, PROOF.parse().unwrap());
+    }
+    let protocol = "chat".parse().unwrap();
+    headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+    tokio::spawn(async move {
+        let tunnel = hyper::upgrade::on(&mut request).await.unwrap();
+        let (mut from, mut to) = tokio::io::split(TokioIo::new(tunnel));
+        let _copied = tokio::io::copy(&mut from, &mut to).await;
+        let _ended = tokio::io::AsyncWriteExt::shutdown(&mut to).await;
+    });
+    response
 }
 
 /// The key of RFC 6455 section 1.3, and what proves that it was read.
@@ -527,4 +538,25 @@ fn a_call_of_grpc_that_breaks_off_is_reset_and_has_no_clean_end() {
             assert!(matches!(end, Some(Err(_))), "{path} {end:?}");
         });
     }
+}
+
+#[test]
+fn an_answer_with_trailers_is_whole_when_they_have_come() {
+    let origin = Origin::start(|_| {
+        let answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: x-sum\r\n\r\n3\r\nabc\r\n0\r\nx-sum: 1\r\n\r\n";
+        Reply::Raw(answer.to_vec())
+    });
+    let proxy = Proxy::start(&rules(&format!("{{ endpoints: \"{}\" }}", origin.url())));
+    let mut wire = Wire::connect(proxy.data);
+    for n in 0..5 {
+        wire.get(2 * n + 1, "/");
+        assert_eq!(wire.body(2 * n + 1), (true, b"abc".to_vec()));
+    }
+    for _ in 0..5 {
+        let mut client = Client::connect(proxy.data);
+        let answer = client.ask("GET", "/", &[("TE", "trailers"), ("Connection", "TE")], b"");
+        assert_eq!((answer.text().as_str(), answer.whole), ("abc", true));
+    }
+    proxy.await_outcome("s", "match", 10);
+    assert_eq!(proxy.outcomes("s").get("aborted"), None);
 }

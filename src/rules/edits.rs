@@ -2,10 +2,9 @@
 //! fails. Pure.
 
 use crate::model::Share;
-use crate::rules::path::canonical;
+use crate::rules::path::below;
 use http::HeaderName;
 use http::HeaderValue;
-use std::borrow::Cow;
 use std::fmt;
 
 /// What changes for both directions. Nothing, by default.
@@ -32,44 +31,12 @@ pub struct Rewrite {
 
 impl Rewrite {
     /// Returns the path that the candidate gets instead of `raw`; nothing if the prefix is not there.
-    ///
-    /// What follows the prefix keeps the bytes that came. Only where dot segments reach into the
-    /// prefix, the canonical rest is taken, because the raw one would lead elsewhere.
     pub fn moved(&self, raw: &str) -> Option<String> {
-        if !raw.starts_with('/') {
-            return None;
+        let rest = below(raw, &self.from)?;
+        if self.to.is_empty() && rest.is_empty() {
+            return Some("/".to_owned());
         }
-        let rest: Cow<'_, str> = if let Some(rest) = self.rest(raw) {
-            rest.into()
-        } else {
-            let seen = canonical(raw).ok()?;
-            let rest = seen.strip_prefix(&*self.from)?;
-            if !rest.is_empty() && !rest.starts_with('/') {
-                return None;
-            }
-            rest.to_owned().into()
-        };
-        let mut moved = format!("{}{rest}", self.to);
-        if moved.is_empty() {
-            moved.push('/');
-        }
-        Some(moved)
-    }
-
-    /// Returns what follows the prefix in a raw path that has its segments one by one, however they
-    /// are spelled, and that stays below it.
-    fn rest<'p>(&self, raw: &'p str) -> Option<&'p str> {
-        let mut rest = raw;
-        for want in self.from.split('/').skip(1) {
-            let after = rest.strip_prefix('/')?;
-            let (have, next) = after.split_at(after.find('/').unwrap_or(after.len()));
-            if have != want && canonical(&format!("/{have}")).ok()?.strip_prefix('/') != Some(want)
-            {
-                return None;
-            }
-            rest = next;
-        }
-        canonical(rest).is_ok().then_some(rest)
+        Some(format!("{}{rest}", self.to))
     }
 }
 
@@ -162,6 +129,7 @@ impl fmt::Display for Fallback {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::path::canonical;
     use proptest::prelude::*;
 
     fn rewrite(from: &str, to: &str) -> Rewrite {

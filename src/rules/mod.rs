@@ -69,6 +69,7 @@ pub(crate) use near::nearest;
 pub use parse::decode;
 pub use parse::unreadable;
 pub use path::Refused;
+pub use path::below;
 pub use path::canonical;
 pub use problem::CODES;
 pub use problem::Problem;

@@ -26,6 +26,38 @@ pub fn canonical(path: &str) -> Result<Cow<'_, str>, Refused> {
     resolve(&decoded).map(Cow::Owned)
 }
 
+/// Returns what stands after a prefix that has no slash at its end: empty, or from a slash on. Nothing
+/// if the path does not belong to the prefix by its canonical segments.
+///
+/// What follows the prefix keeps the bytes that came. Only where dot segments reach into the prefix,
+/// the canonical rest is taken, because the raw one would lead elsewhere from another place.
+pub fn below<'p>(path: &'p str, prefix: &str) -> Option<Cow<'p, str>> {
+    if !path.starts_with('/') {
+        return None;
+    }
+    let raw = raw_rest(path, prefix).filter(|rest| canonical(rest).is_ok());
+    if let Some(rest) = raw {
+        return Some(Cow::Borrowed(rest));
+    }
+    let seen = canonical(path).ok()?;
+    let rest = seen.strip_prefix(prefix)?;
+    (rest.is_empty() || rest.starts_with('/')).then(|| Cow::Owned(rest.to_owned()))
+}
+
+/// Strips a prefix whose segments stand in the raw path one by one, however they are spelled.
+fn raw_rest<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
+    let mut rest = path;
+    for want in prefix.split('/').skip(1) {
+        let after = rest.strip_prefix('/')?;
+        let (have, next) = after.split_at(after.find('/').unwrap_or(after.len()));
+        if have != want && canonical(&format!("/{have}")).ok()?.strip_prefix('/') != Some(want) {
+            return None;
+        }
+        rest = next;
+    }
+    Some(rest)
+}
+
 /// Returns whether nothing can change: no escape, no backslash, no segment that begins with a dot.
 fn is_plain(path: &[u8]) -> bool {
     let mut before = 0;

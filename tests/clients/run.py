@@ -85,20 +85,14 @@ def tried(args, tools):
         fronts(stand, copies, report)
         for name in args.only or NAMES:
             started = time.monotonic()
-            # A client's library may lose a connection by itself; what is the proxy's fault shows again.
-            for last in (False, True):
-                signal.alarm(90 if args.quick else 240)
-                try:
-                    tests[name](stand, report)
-                    break
-                except Exception as error:
-                    traceback.print_exc()
-                    if last:
-                        report.check(False, "it runs to its end", f"{type(error).__name__}: {error}")
-                    else:
-                        print(f"  {name} broke off, and is run once more: {type(error).__name__}: {error}", flush=True)
-                finally:
-                    signal.alarm(0)
+            signal.alarm(90 if args.quick else 240)
+            try:
+                tests[name](stand, report)
+            except Exception as error:
+                traceback.print_exc()
+                report.check(False, "it runs to its end", f"{type(error).__name__}: {error}")
+            finally:
+                signal.alarm(0)
             print(f"  {name} took {time.monotonic() - started:.1f} s", flush=True)
         rest(stand, report)
     finally:

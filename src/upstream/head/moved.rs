@@ -1,8 +1,4 @@
 //! Prefixes of paths, moved and moved back. Pure.
-//!
-//! A path belongs to a prefix by its canonical segments, as rules match it; what stands after the
-//! prefix stays byte for byte. Only where dot segments reach into the prefix, the canonical rest is
-//! taken, because the raw one would lead elsewhere from another place.
 
 use crate::rules;
 use crate::rules::Rewrite;
@@ -10,35 +6,41 @@ use http::HeaderValue;
 use http::uri::PathAndQuery;
 use std::borrow::Cow;
 
-/// A prefix that clients use in place of the one that an application uses. Neither ends in a slash.
+/// A prefix that clients use in place of the one that an application uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Moved {
-    from: Box<str>,
-    to: Box<str>,
+    there: Rewrite,
+    back: Rewrite,
+    /// An application that heeds `X-Forwarded-Prefix` puts the clients' prefix before its paths itself,
+    /// and where theirs begins with its own, that shows.
+    inside: bool,
     /// What the application has to put before its own paths.
     pub(super) prefix: Option<HeaderValue>,
 }
 
 impl Moved {
     pub(super) fn new(rewrite: &Rewrite) -> Self {
-        let clean = |text: &str| -> Box<str> {
+        let clean = |text: &str| -> String {
             let path = rules::canonical(text).unwrap_or(Cow::Borrowed(text));
-            path.trim_end_matches('/').into()
+            path.trim_end_matches('/').to_owned()
         };
         let (from, to) = (clean(&rewrite.from), clean(&rewrite.to));
         let before = from.strip_suffix(&*to).unwrap_or(&from);
         let prefix = HeaderValue::from_str(before).ok();
         Self {
             prefix: prefix.filter(|value| !value.is_empty()),
-            from,
-            to,
+            inside: from.len() > to.len() && rules::below(&from, &to).is_some(),
+            back: Rewrite {
+                from: to.clone(),
+                to: from.clone(),
+            },
+            there: Rewrite { from, to },
         }
     }
 
     /// Returns a target as the application gets it; nothing if it stays as it is.
     pub(super) fn target(&self, target: &PathAndQuery) -> Option<PathAndQuery> {
-        let rest = rest_of(target.path(), &self.from)?;
-        let mut moved = joined(&self.to, &rest);
+        let mut moved = self.there.moved(target.path())?;
         if let Some(query) = target.query() {
             moved.push('?');
             moved.push_str(query);
@@ -48,89 +50,10 @@ impl Moved {
 
     /// Returns a path of the application as clients know it; nothing if it stays as it is.
     pub(super) fn back(&self, path: &str) -> Option<String> {
-        // An application that heeds `X-Forwarded-Prefix` has put it there already.
-        let inside = self.from.len() > self.to.len() && rest_of(&self.from, &self.to).is_some();
-        if inside && rest_of(path, &self.from).is_some() {
+        if self.inside && rules::below(path, &self.there.from).is_some() {
             return None;
         }
-        let rest = rest_of(path, &self.to)?;
-        Some(joined(&self.from, &rest))
-    }
-}
-
-fn joined(prefix: &str, rest: &str) -> String {
-    if prefix.is_empty() && rest.is_empty() {
-        return "/".to_owned();
-    }
-    let mut out = String::with_capacity(prefix.len() + rest.len() + 32);
-    out.push_str(prefix);
-    out.push_str(rest);
-    out
-}
-
-/// Returns what stands after a prefix: empty, or from a slash on. Nothing if a path does not belong
-/// to the prefix.
-fn rest_of<'p>(path: &'p str, prefix: &str) -> Option<Cow<'p, str>> {
-    if !path.starts_with('/') {
-        return None;
-    }
-    let raw = raw_rest(path, prefix).filter(|rest| stays_inside(rest));
-    if let Some(rest) = raw {
-        return Some(Cow::Borrowed(rest));
-    }
-    let canonical = rules::canonical(path).ok()?;
-    let rest = canonical.strip_prefix(prefix)?;
-    (rest.is_empty() || rest.starts_with('/')).then(|| Cow::Owned(rest.to_owned()))
-}
-
-/// Strips the prefix from the raw path where its segments stand one by one in the raw path too.
-fn raw_rest<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
-    let mut rest = path;
-    for want in prefix.split('/').skip(1) {
-        let after = rest.strip_prefix('/')?;
-        let end = after.find('/').unwrap_or(after.len());
-        let (have, next) = after.split_at(end);
-        if have != want && !spells(have, want) {
-            return None;
-        }
-        rest = next;
-    }
-    Some(rest)
-}
-
-fn spells(raw: &str, canonical: &str) -> bool {
-    // Only an escape, or a byte outside ASCII, can be another spelling.
-    let other = raw.contains('%') || !raw.is_ascii();
-    other
-        && rules::canonical(&format!("/{raw}"))
-            .is_ok_and(|c| c.strip_prefix('/') == Some(canonical))
-}
-
-/// Returns whether dot segments never lead above the start.
-fn stays_inside(rest: &str) -> bool {
-    let mut depth = 0_usize;
-    for segment in rest.split('/').skip(1) {
-        match dots(segment) {
-            0 => depth += 1,
-            1 => {}
-            _ => match depth.checked_sub(1) {
-                Some(less) => depth = less,
-                None => return false,
-            },
-        }
-    }
-    true
-}
-
-/// Returns 1 for `.`, 2 for `..`, however they are spelled, and 0 for everything else.
-fn dots(segment: &str) -> u8 {
-    if !segment.starts_with(['.', '%']) || segment.len() > 6 {
-        return 0;
-    }
-    match segment.to_ascii_lowercase().replace("%2e", ".").as_str() {
-        "." => 1,
-        ".." => 2,
-        _ => 0,
+        self.back.moved(path)
     }
 }
 
@@ -227,7 +150,7 @@ mod tests {
     proptest! {
         #[test]
         fn moving_and_moving_back_is_identity(from in prefixes(), to in prefixes(), rest in rests()) {
-            prop_assume!(stays_inside(&rest));
+            prop_assume!(rules::canonical(&rest).is_ok());
             let moved = moved(&from, &to);
             let raw = PathAndQuery::try_from(format!("{from}{rest}?q=%41")).unwrap();
             let there = moved.target(&raw).unwrap();
@@ -235,7 +158,7 @@ mod tests {
             prop_assert_eq!(there.query(), Some("q=%41"));
             match moved.back(there.path()) {
                 Some(back) => prop_assert_eq!(back, raw.path()),
-                None => prop_assert!(rest_of(there.path(), &from).is_some()),
+                None => prop_assert!(rules::below(there.path(), &from).is_some()),
             }
         }
 
@@ -250,7 +173,7 @@ mod tests {
             let there = moved(&from, &to).target(&raw);
             prop_assert_eq!(there.is_some(), under.is_some());
             if let (Some(there), Some(under)) = (there, under) {
-                let want = joined(&to, under);
+                let want = if to.is_empty() && under.is_empty() { "/".to_owned() } else { format!("{to}{under}") };
                 prop_assert_eq!(rules::canonical(there.path()).unwrap(), want);
             }
         }

@@ -428,7 +428,7 @@ impl Proxy {
         let times = (sent.sent_at, sent.head_at, sent.connect);
         let status = response.status();
         let switching = status == StatusCode::SWITCHING_PROTOCOLS;
-        let asked = head::names_websocket(response.headers());
+        let asked = switching && head::names_websocket(response.headers());
         let (lease, held) = if switching {
             (None, sent.lease.of_tunnel())
         } else {

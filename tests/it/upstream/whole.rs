@@ -89,16 +89,18 @@ fn a_fallback_has_a_budget() {
 
 #[test]
 fn nothing_falls_back_once_a_slice_is_retired() {
-    let legacy = Origin::start(|_| Reply::json("1"));
-    let rules = format!(
-        "legacy: {}\nslices:\n  - {{ name: s, match: /, to: \"{}\", stage: retired }}\n",
-        legacy.url(),
-        gone()
-    );
-    let with = rules.replace("stage: retired", "stage: retired, fallback: none");
-    let proxy = Proxy::start(&with);
-    assert_eq!(Client::get(proxy.data, "/").status, 502);
-    assert!(legacy.seen().is_empty());
+    // The same rules fall back one stage earlier, so it is the stage that decides.
+    for (stage, status, calls) in [("cutover", 200, 1), ("retired", 502, 0)] {
+        let legacy = Origin::start(|_| Reply::json("1"));
+        let proxy = Proxy::start(&format!(
+            "legacy: {}\nslices:\n  - {{ name: s, match: /, to: \"{}\", stage: {stage}, \
+             shadow: {{ sample: 0% }}, fallback: {{ on: [connect_error, 502], budget: 100% }} }}\n",
+            legacy.url(),
+            gone()
+        ));
+        assert_eq!(Client::get(proxy.data, "/").status, status, "{stage}");
+        assert_eq!(legacy.seen().len(), calls, "{stage}");
+    }
 }
 
 #[test]

@@ -149,8 +149,9 @@ impl Problem {
 /// How many problems are kept; a broken file of a million lines has a million.
 const SHOWN_MAX: usize = 200;
 const SNIPPET_MAX: usize = 160;
-/// What begins a key or a certificate in PEM. No snippet shows what follows.
+/// What begins a key or a certificate in PEM. No snippet shows what follows, up to its end.
 pub(super) const SECRET: &str = "-----BEGIN";
+const SECRET_END: &str = "-----END";
 
 /// Collects problems; the text gives the snippets.
 #[derive(Debug)]
@@ -163,16 +164,19 @@ pub(super) struct Problems {
 
 impl Problems {
     pub(super) fn new(text: &str) -> Self {
-        let has_secret = text.contains(SECRET);
-        let line = |line: &str| -> Box<str> {
-            let line = line.trim_end_matches('\r');
-            match line.split_once(SECRET).filter(|_| has_secret) {
+        let mut inside = false;
+        let shown = |line: &str| -> Box<str> {
+            let shown = match line.split_once(SECRET) {
+                _ if inside => Box::default(),
                 Some((before, _)) => format!("{before}{SECRET}…").into(),
-                None => line.into(),
-            }
+                None => line.trim_end_matches('\r').into(),
+            };
+            let (begin, end) = (line.rfind(SECRET), line.rfind(SECRET_END));
+            inside = begin > end || inside && end.is_none();
+            shown
         };
         Self {
-            lines: text.split('\n').map(line).collect(),
+            lines: text.split('\n').map(shown).collect(),
             list: Vec::new(),
             dropped: 0,
             errors: 0,

@@ -385,6 +385,32 @@ fn a_key_in_place_of_its_path_is_refused_and_never_shown() {
     }
 }
 
+#[test]
+fn a_key_that_breaks_the_file_is_never_shown() {
+    let secret = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC";
+    let head = "legacy:\n  endpoints: https://a\n  tls:\n    cert: a.pem\n    key: ";
+    let begin = "-----BEGIN PRIVATE KEY-----";
+    let end = "-----END PRIVATE KEY-----";
+    for (key, line) in [
+        // The lines of a key that is not indented.
+        (format!("{begin}\n{secret}\n{secret}\n{end}\n"), 6),
+        (format!("{begin}\r\n{secret}\r\n{secret}\r\n{end}\r\n"), 6),
+        (format!("|\n{begin}\n{secret}\n{end}\n"), 6),
+        // A key without an end is hidden to the end of the text.
+        (format!("{begin}\n{secret}\n\n{secret}\n"), 6),
+        (format!("a.key\n# {begin}\n  x: [{secret}\n"), 7),
+    ] {
+        let problems = load("", &format!("{head}{key}")).unwrap_err();
+        let shown = rendered(&problems);
+        assert_eq!(problems[0].code, "E001", "{shown}");
+        assert!(problems[0].line >= line, "{shown}");
+        assert!(!shown.contains("MIIE"), "{shown}");
+    }
+    let after = format!("# {begin}\n# {secret}\n# {end}\nlegcy: http://127.0.0.1:1\n");
+    let shown = rendered(&load("", &after).unwrap_err());
+    assert!(shown.contains("4 | legcy: http://127.0.0.1:1"), "{shown}");
+}
+
 /// Every piece of the file alone, cut anywhere: it is taken, or named wrong, and never panics.
 fn cut() -> impl Strategy<Value = String> {
     let words = prop::sample::select(vec![

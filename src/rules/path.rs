@@ -50,7 +50,7 @@ fn raw_rest<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
     for want in prefix.split('/').skip(1) {
         let after = rest.strip_prefix('/')?;
         let (have, next) = after.split_at(after.find('/').unwrap_or(after.len()));
-        if have != want && canonical(&format!("/{have}")).ok()?.strip_prefix('/') != Some(want) {
+        if have != want && decode(have.as_bytes()).as_deref() != Ok(want) {
             return None;
         }
         rest = next;
@@ -188,6 +188,14 @@ mod tests {
         assert!(matches!(canonical("/api/orders/7"), Ok(Cow::Borrowed(_))));
     }
 
+    #[test]
+    fn a_dot_is_no_empty_segment_of_a_prefix() {
+        assert_eq!(below("/a/./b/c", "/a//b"), None);
+        assert_eq!(below("/a/%2e/b/c", "/a//b"), None);
+        assert_eq!(below("/a//b/./c", "/a//b").as_deref(), Some("/./c"));
+        assert_eq!(below("/a/.//b/%63", "/a//b").as_deref(), Some("/c"));
+    }
+
     fn soup() -> impl Strategy<Value = String> {
         let part = prop::sample::select(vec![
             "/", ".", "..", "%", "2", "e", "E", "5", "c", "f", "F", "%2e", "%2F", "%41", "a", "ä",
@@ -203,6 +211,20 @@ mod tests {
                 prop_assert_eq!(canonical(&once).unwrap(), once.clone());
                 prop_assert!(once.starts_with('/') && once.is_ascii());
                 prop_assert!(!once.split('/').any(|s| s == "." || s == ".."));
+            }
+        }
+
+        #[test]
+        fn what_is_below_a_prefix_is_so_by_its_canonical_segments(path in soup(), prefix in prop::sample::select(vec![
+            "", "/a", "//a", "/a//a", "/%2F", "/A/~",
+        ])) {
+            let Ok(seen) = canonical(&path) else { return Ok(()) };
+            let wanted = seen.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'));
+            let rest = below(&path, prefix);
+            prop_assert_eq!(rest.is_some(), wanted.is_some(), "{} {}", path, prefix);
+            if let Some(rest) = rest {
+                let whole = format!("{prefix}{rest}");
+                prop_assert_eq!(canonical(&whole).unwrap(), seen);
             }
         }
 

@@ -7,6 +7,7 @@ use crate::rules::condition::Condition;
 use crate::rules::identity::Identity;
 use crate::rules::snapshot::Slice;
 use crate::rules::snapshot::Snapshot;
+use crate::rules::tenant::Source;
 use std::fmt::Display;
 use std::path::Path;
 
@@ -17,17 +18,8 @@ pub fn diff(old: &Snapshot, new: &Snapshot) -> Vec<String> {
     backends(old, new, &mut lines);
     let (sources, now) = (&old.rules.tenants.sources, &new.rules.tenants.sources);
     if sources != now {
-        let list = |s: &[crate::rules::tenant::Source]| {
-            s.iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
-        lines.push(format!(
-            "tenant: from {} to {}",
-            or_none(list(sources)),
-            or_none(list(now))
-        ));
+        let of = |sources: &[Source]| shown((!sources.is_empty()).then(|| joined(sources)));
+        lines.push(format!("tenant: from {} to {}", of(sources), of(now)));
     }
     identity(old.identity(), new.identity(), &mut lines);
     for slice in new.slices() {
@@ -59,34 +51,27 @@ pub fn diff(old: &Snapshot, new: &Snapshot) -> Vec<String> {
     lines
 }
 
-fn or_none(text: String) -> String {
-    if text.is_empty() {
-        "none".to_owned()
-    } else {
-        text
-    }
+fn shown(value: Option<impl Display>) -> String {
+    value.map_or_else(|| "none".to_owned(), |value| value.to_string())
 }
 
 fn backends(old: &Snapshot, new: &Snapshot, lines: &mut Vec<String>) {
     let find = |of: &Snapshot, name: &str| -> Option<Backend> {
         of.backends().iter().find(|b| *b.name == *name).cloned()
     };
-    let endpoints = |b: &Backend| {
-        b.endpoints
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
     for backend in new.backends() {
         match find(old, &backend.name) {
             None => lines.push(format!(
                 "+ backend `{}`: {}",
                 backend.name,
-                endpoints(backend)
+                joined(&backend.endpoints)
             )),
-            Some(before) if before.endpoints != backend.endpoints => {
-                let mut changes = vec![format!("{} to {}", endpoints(&before), endpoints(backend))];
+            Some(before) if before != *backend => {
+                let mut changes = Vec::new();
+                if before.endpoints != backend.endpoints {
+                    let (a, b) = (joined(&before.endpoints), joined(&backend.endpoints));
+                    changes.push(format!("{a} to {b}"));
+                }
                 changes.extend(settings(&before, backend));
                 lines.push(format!(
                     "backend `{}`: {}",
@@ -94,11 +79,6 @@ fn backends(old: &Snapshot, new: &Snapshot, lines: &mut Vec<String>) {
                     changes.join(", ")
                 ));
             }
-            Some(before) if before != *backend => lines.push(format!(
-                "backend `{}`: {}",
-                backend.name,
-                settings(&before, backend).join(", ")
-            )),
             Some(_) => {}
         }
     }
@@ -118,11 +98,7 @@ fn settings(before: &Backend, after: &Backend) -> Vec<String> {
         }
     };
     say("timeouts", timeouts(before), timeouts(after));
-    let of = |b: &Backend| {
-        b.version_header
-            .as_ref()
-            .map_or("none".to_owned(), ToString::to_string)
-    };
+    let of = |b: &Backend| shown(b.version_header.as_ref());
     say("version_header", of(before), of(after));
     say("tls", tls(&before.tls), tls(&after.tls));
     let of = |b: &Backend| {
@@ -135,7 +111,7 @@ fn settings(before: &Backend, after: &Backend) -> Vec<String> {
     say("ejection", ejection(before), ejection(after));
     say("retry", retry(before), retry(after));
     say("circuit", circuit(before), circuit(after));
-    let of = |b: &Backend| b.max_inflight.map_or("none".to_owned(), |n| n.to_string());
+    let of = |b: &Backend| shown(b.max_inflight);
     say("max_inflight", of(before), of(after));
     changes
 }
@@ -162,12 +138,12 @@ fn tls(tls: &BackendTls) -> String {
 }
 
 fn health(backend: &Backend) -> String {
-    backend.health.as_ref().map_or("none".to_owned(), |h| {
+    shown(backend.health.as_ref().map(|h| {
         format!(
             "{{{} every {:?}, timeout {:?}, healthy {}, unhealthy {}}}",
             h.path, h.interval, h.timeout, h.healthy, h.unhealthy
         )
-    })
+    }))
 }
 
 fn ejection(backend: &Backend) -> String {
@@ -190,12 +166,12 @@ fn retry(backend: &Backend) -> String {
 }
 
 fn circuit(backend: &Backend) -> String {
-    backend.circuit.as_ref().map_or("none".to_owned(), |c| {
+    shown(backend.circuit.as_ref().map(|c| {
         format!(
             "{{failures {}, volume {}, open {:?}}}",
             c.failures, c.volume, c.open
         )
-    })
+    }))
 }
 
 fn identity(old: &Identity, new: &Identity, lines: &mut Vec<String>) {
@@ -244,37 +220,19 @@ fn changes(old: &Snapshot, before: &Slice, new: &Snapshot, after: &Slice) -> Vec
     say("ignore", &list(&a.ignore), &list(&b.ignore));
     say("control", &a.control, &b.control);
     say("control caps", &a.control_capped, &b.control_capped);
-    say(
-        "owner",
-        &before.owner.as_deref().unwrap_or("none"),
-        &after.owner.as_deref().unwrap_or("none"),
-    );
+    let of = |slice: &Slice| shown(slice.owner.as_deref());
+    say("owner", &of(before), &of(after));
     on_the_way(before, after, &mut changes);
     changes
 }
 
 /// Lists what changes in requests and answers on their way. Values of fields may be secrets.
 fn on_the_way(before: &Slice, after: &Slice, changes: &mut Vec<String>) {
-    let of = |slice: &Slice| {
-        or_none(
-            slice
-                .fallback
-                .as_ref()
-                .map_or(String::new(), ToString::to_string),
-        )
-    };
+    let of = |slice: &Slice| shown(slice.fallback.as_ref());
     if before.fallback != after.fallback {
         changes.push(format!("fallback {} to {}", of(before), of(after)));
     }
-    let of = |slice: &Slice| {
-        or_none(
-            slice
-                .edits
-                .rewrite
-                .as_ref()
-                .map_or(String::new(), ToString::to_string),
-        )
-    };
+    let of = |slice: &Slice| shown(slice.edits.rewrite.as_ref());
     if before.edits.rewrite != after.edits.rewrite {
         changes.push(format!("rewrite {} to {}", of(before), of(after)));
     }
@@ -291,22 +249,26 @@ fn on_the_way(before: &Slice, after: &Slice, changes: &mut Vec<String>) {
         ),
         ("headers of copies", &before.copy_edits, &after.copy_edits),
     ] {
-        let (shown, now) = (a.to_string(), b.to_string());
-        if shown != now {
-            changes.push(format!("{name} {shown} to {now}"));
+        let (then, now) = (a.to_string(), b.to_string());
+        if then != now {
+            changes.push(format!("{name} {then} to {now}"));
         } else if a != b {
             changes.push(format!("{name}: other values"));
         }
     }
 }
 
-fn list<T: Display>(items: &[T]) -> String {
+fn joined<T: Display>(items: &[T]) -> String {
     let items: Vec<_> = items.iter().map(ToString::to_string).collect();
-    format!("[{}]", items.join(", "))
+    items.join(", ")
+}
+
+fn list<T: Display>(items: &[T]) -> String {
+    format!("[{}]", joined(items))
 }
 
 fn rate(rate: Option<u32>) -> String {
-    rate.map_or_else(|| "none".to_owned(), |r| format!("{r}/s"))
+    shown(rate.map(|r| format!("{r}/s")))
 }
 
 fn ramp(slice: &Slice) -> String {

@@ -1,8 +1,8 @@
 //! The maps of the file, and what their keys look like. Pure.
 //!
-//! With the one table of keys, in `rows.rs`, it drives reading (what is known where), the hints of `check`, and `docs/routes.md`. A key that
-//! later versions have stands here as [`Form::Later`], so that it is refused by name and never
-//! taken silently.
+//! With the one table of keys, in `rows.rs`, it drives reading (what is known where), the hints of
+//! `check`, and `docs/routes.md`. A key that later versions have stands here as [`Form::Later`], so
+//! that it is refused by name and never taken silently.
 
 use crate::rules::rows::ROWS;
 

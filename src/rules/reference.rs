@@ -200,17 +200,3 @@ fn keys(out: &mut String, section: Section) {
         let _written = writeln!(out, "\nNot in this version (E009): {}.", later.join(", "));
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_page_is_what_the_table_says() {
-        let page = include_str!("../../docs/routes.md");
-        assert!(
-            page == reference(),
-            "docs/routes.md is behind; run UPDATE_DOCS=1 cargo test --test it documents"
-        );
-    }
-}

@@ -104,7 +104,7 @@ pub(super) const ROWS: &[Row] = &[
     later(Admin, "write_rules"),
     row(Token, "name", Name, "must", "The name that the history shows."),
     row(Token, "role", Words("`viewer` or `operator`"), "must", "A viewer looks, an operator acts."),
-    row(Token, "file", Text, "must", "The file that holds the token. A relative path starts beside this file."),
+    row(Token, "file", File, "must", "The file that holds the token."),
     row(Drain, "delay", Duration, "`0s`", "How long to go on accepting after SIGTERM, while `/readyz` says 503 and each answer of HTTP/1 ends its connection."),
     row(Drain, "timeout", Duration, "`30s`", "How long requests in flight may take to end."),
     row(Limits, "connections", Count, "`20000`", "Connections of clients, 1 to 1000000."),

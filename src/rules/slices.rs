@@ -253,16 +253,11 @@ impl Compiler {
             Some((by, _)) => Some(by.clone()),
             None => self.tenant_given.then_some(By::Tenant),
         };
-        let group = ramp
-            .group
-            .as_deref()
-            .or(decl.name.as_ref().map(|(n, _)| n.as_str()))
-            .unwrap_or("");
         Some(Ramp {
             percent: ramp.percent.map(|(p, _)| p),
             kind: by.as_ref().map_or(String::new(), By::kind).into(),
             by,
-            group: group.into(),
+            group: group(decl).unwrap_or("").into(),
             always: ramp.always.0.clone(),
             never: ramp.never.0.clone(),
             always_written: ramp.always.1.clone(),
@@ -394,6 +389,12 @@ impl Compiler {
     }
 }
 
+/// Returns the group whose keys a slice moves; its own, where none is written.
+fn group(decl: &SliceDecl) -> Option<&str> {
+    let written = decl.ramp.as_ref().and_then(|ramp| ramp.group.as_deref());
+    written.or(decl.name.as_ref().map(|(name, _)| name.as_str()))
+}
+
 /// Finds what a slice's `rewrite` moves.
 fn rewrite(decl: &SliceDecl, problems: &mut Problems) -> Option<Rewrite> {
     let (to, at) = decl.rewrite.as_ref()?;
@@ -415,11 +416,15 @@ fn rewrite(decl: &SliceDecl, problems: &mut Problems) -> Option<Rewrite> {
         }
         Err(Unshared::Capture(one)) => (
             format!("`rewrite` has no prefix to move: {one} begins with a capture"),
-            "begin the path with a literal segment, or let the candidate take the paths as they are",
+            "begin the path with a literal segment, or let the candidate take the paths as they are"
+                .to_owned(),
         ),
         Err(Unshared::Apart(one, other)) => (
             format!("`rewrite` has no prefix to move: {one} and {other} share none"),
-            "make a slice of each, both with the same `ramp.group` so that they move together",
+            format!(
+                "write two slices, the second for {other} with the same `rewrite`, and `group: {}` in the `ramp` of both, so that the same keys move",
+                group(decl).unwrap_or("NAME")
+            ),
         ),
     };
     problems.error(code::REWRITE, *at, message, hint);

@@ -66,24 +66,10 @@ pub(super) fn read_edits(node: &Node, label: &str, problems: &mut Problems) -> F
         }
     }
     if let Some(node) = fields.get("set") {
-        edits.set = read_values(node, "set", problems);
-        for (key, _) in map(node, "set", &mut Problems::new("")).unwrap_or_default() {
-            if edits
-                .remove
-                .iter()
-                .any(|n| n.as_str().eq_ignore_ascii_case(&key.name))
-            {
-                problems.error(
-                    code::EDITS,
-                    key.at,
-                    format!("`{}` is set and removed", short(&key.name)),
-                    "keep it in `set`, which replaces what is there, or in `remove`",
-                );
-            }
-        }
+        edits.set = read_values(node, "set", &edits.remove, problems);
     }
     if let Some(node) = fields.get("add") {
-        edits.add = read_values(node, "add", problems);
+        edits.add = read_values(node, "add", &[], problems);
     }
     if edits.remove.len() + edits.set.len() + edits.add.len() > EDITS_MAX {
         problems.error(
@@ -105,9 +91,11 @@ fn twice(name: &HeaderName, at: At, problems: &mut Problems) {
     );
 }
 
+/// Reads values by the names of their fields, none of which may be among the refused.
 fn read_values(
     node: &Node,
     label: &str,
+    refused: &[HeaderName],
     problems: &mut Problems,
 ) -> Vec<(HeaderName, HeaderValue)> {
     let mut found: Vec<(HeaderName, HeaderValue)> = Vec::new();
@@ -130,8 +118,19 @@ fn read_values(
                 continue;
             }
         };
-        if found.iter().any(|(n, _)| *n == name) {
+        let again = found.iter().any(|(n, _)| *n == name);
+        if again {
             twice(&name, key.at, problems);
+        }
+        if refused.contains(&name) {
+            problems.error(
+                code::EDITS,
+                key.at,
+                format!("`{}` is set and removed", short(&key.name)),
+                "keep it in `set`, which replaces what is there, or in `remove`",
+            );
+        }
+        if again {
             continue;
         }
         let several = label == "add" && matches!(node.value, Value::List(_));

@@ -223,6 +223,17 @@ impl<'n> Fields<'n> {
         scalar(node, name, problems, value::file).map(|path| folder.join(path))
     }
 
+    /// Reads the path of a file that must be there.
+    pub(super) fn must_file(
+        &self,
+        name: &str,
+        folder: &Path,
+        problems: &mut Problems,
+    ) -> Option<PathBuf> {
+        self.must(name, problems)?;
+        self.file(name, folder, problems)
+    }
+
     /// Reads a scalar that must be there, with its place.
     pub(super) fn read_must<T>(
         &self,

@@ -122,10 +122,7 @@ fn read_certificate(
         return None;
     }
     let fields = Fields::open(Section::Certificate, item, "certificates", problems)?;
-    let [cert, key] = ["cert", "key"].map(|name| {
-        fields.must(name, problems)?;
-        fields.file(name, folder, problems)
-    });
+    let [cert, key] = ["cert", "key"].map(|name| fields.must_file(name, folder, problems));
     Some(CertificateFiles {
         cert: cert?,
         key: key?,

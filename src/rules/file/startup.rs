@@ -1,4 +1,5 @@
-//! Reads what is fixed at start: `admin`, `store`, `threads`, `drain`, and with `listen.rs` `listen` and `limits`. Pure.
+//! Reads what is fixed at start: `admin`, `store`, `threads`, `drain`, and with `listen.rs` `listen`
+//! and `limits`. Pure.
 
 use crate::rules::file::fields::Fields;
 use crate::rules::file::fields::each;
@@ -160,9 +161,7 @@ fn read_token(item: &Node, folder: &Path, problems: &mut Problems) -> Option<(To
     let fields = Fields::open(Section::Token, item, "tokens", problems)?;
     let name = fields.read_must("name", problems, value::name);
     let role = fields.read_must("role", problems, role);
-    let file = fields
-        .must("file", problems)
-        .and_then(|_| fields.file("file", folder, problems));
+    let file = fields.must_file("file", folder, problems);
     let ((name, at), (role, _), file) = (name?, role?, file?);
     let token = TokenConf {
         name: name.to_owned(),

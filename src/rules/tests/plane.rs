@@ -386,6 +386,52 @@ fn a_key_in_place_of_its_path_is_refused_and_never_shown() {
 }
 
 #[test]
+fn a_rewrite_of_two_prefixes_is_written_as_two_slices_of_one_group() {
+    let file = |slices: &[(&str, &str)], rest: &str| {
+        let head = "legacy: http://127.0.0.1:1\ntenant: { from: header:x-tenant }\nslices:\n";
+        slices.iter().fold(head.to_owned(), |text, (name, matches)| {
+            format!("{text}  - {{ name: {name}, match: {matches}, to: \"http://127.0.0.1:2\", rewrite: {{ prefix: /v2 }}, {rest} }}\n")
+        })
+    };
+    let one = [(
+        "invoices",
+        "[{ path_prefix: /invoices }, { path_prefix: /api/v1/invoices }]",
+    )];
+    let two = [("invoices", "/invoices"), ("api", "/api/v1/invoices")];
+    for (written, followed, group) in [
+        (
+            "stage: cutover",
+            "stage: cutover, ramp: { group: invoices }",
+            "invoices",
+        ),
+        (
+            "stage: canary, ramp: { percent: 10% }",
+            "stage: canary, ramp: { percent: 10%, group: invoices }",
+            "invoices",
+        ),
+        (
+            "stage: shadow, ramp: { group: b-2026 }",
+            "stage: shadow, ramp: { group: b-2026 }",
+            "b-2026",
+        ),
+    ] {
+        let problems = load("", &file(&one, written)).unwrap_err();
+        assert_eq!(problems.len(), 1, "{}", rendered(&problems));
+        assert_eq!(problems[0].code, "E029");
+        let hint = format!(
+            "write two slices, the second for /api/v1/invoices with the same `rewrite`, and `group: {group}` in the `ramp` of both, so that the same keys move"
+        );
+        assert_eq!(problems[0].hint, hint);
+        let loaded = load("", &file(&two, followed)).map_err(|problems| rendered(&problems));
+        let loaded = loaded.unwrap();
+        assert_eq!(rendered(&loaded.warnings), "");
+        for slice in loaded.snapshot.slices() {
+            assert_eq!(&*slice.ramp.as_ref().unwrap().group, group);
+        }
+    }
+}
+
+#[test]
 fn a_key_that_breaks_the_file_is_never_shown() {
     let secret = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC";
     let head = "legacy:\n  endpoints: https://a\n  tls:\n    cert: a.pem\n    key: ";

@@ -396,15 +396,22 @@ impl Ending {
             How::Open | How::Completed => None,
         };
         record.total_us = micros(now.duration_since(self.arrived));
-        if let (Some(tracer), Some(spans)) = (&self.thread.tracer, self.spans.take())
-            && spans.sampled()
-        {
-            tracer.request(trace::Request {
-                spans: *spans,
-                record: Record::clone(&record),
-            });
+        let log = &self.thread.log;
+        let logged = log.takes(&record);
+        let spans = self.spans.take().filter(|spans| spans.sampled());
+        let Some((tracer, spans)) = self.thread.tracer.as_ref().zip(spans) else {
+            if logged {
+                log.push(*record);
+            }
+            return;
+        };
+        if logged {
+            log.push(Record::clone(&record));
         }
-        self.thread.log.push(*record);
+        tracer.request(trace::Request {
+            spans: *spans,
+            record: *record,
+        });
     }
 
     /// Returns how copies of this request are traced.

@@ -253,22 +253,23 @@ impl Proxy {
     }
 
     fn refuse(&self, lane: &Lane, why: Refusal, unread: bool) -> Response<Body> {
-        lane.tally().ended(REFUSED);
-        let name = "supplant_requests_refused_total";
-        self.thread.metrics.counter(name, &[why.as_str()]).inc();
+        self.count_refused(lane, why.as_str());
         let mut response = why.response();
         self.end_connection(unread, response.headers_mut());
-        if self.thread.log.is_on() {
-            tracing::debug!(reason = why.as_str(), "a request was refused");
-        }
         response
+    }
+
+    /// A request that is refused leaves no record: it is counted, and told where somebody looks.
+    fn count_refused(&self, lane: &Lane, reason: &str) {
+        lane.tally().ended(REFUSED);
+        let name = "supplant_requests_refused_total";
+        self.thread.metrics.counter(name, &[reason]).inc();
+        tracing::debug!(reason, "a request was refused");
     }
 
     /// Answers a request that may not be forwarded any further.
     fn last_hop(&self, lane: &Lane, parts: &Parts, unread: bool) -> Response<Body> {
-        lane.tally().ended(REFUSED);
-        let name = "supplant_requests_refused_total";
-        self.thread.metrics.counter(name, &["max_forwards"]).inc();
+        self.count_refused(lane, "max_forwards");
         let trace = parts.method == Method::TRACE;
         let mut response = answer::last_hop(trace.then(|| head::reflection(parts)));
         self.end_connection(unread, response.headers_mut());
@@ -498,12 +499,13 @@ impl Proxy {
         id: PairId,
         mirror: &'static str,
     ) -> Box<Record> {
-        let text = |name| Some(parts.headers.get(name)?.to_str().ok()?.to_owned());
-        let trace = text("traceparent").and_then(|t| t.split('-').nth(1).map(bounded));
+        let parent = parts.headers.get("traceparent");
+        let parent = parent.and_then(|value| value.to_str().ok());
+        let trace = parent.and_then(|value| value.split('-').nth(1));
         Box::new(Record {
             at: clock::now(),
             id,
-            trace,
+            trace: trace.map(bounded),
             client: lane
                 .passage(decision.primary)
                 .address(&parts.headers, &self.client),

@@ -1,6 +1,8 @@
 //! Where spans go and which are made, as the `OTEL_*` variables of the OpenTelemetry specification
 //! say it. Reads a look-up instead of the environment, so that it can be tested.
 
+use http::HeaderName;
+use http::HeaderValue;
 use std::time::Duration;
 
 /// Which requests that no parent has decided about are sampled.
@@ -29,7 +31,7 @@ pub struct Otlp {
     /// The collector's URL, with its path.
     pub endpoint: http::Uri,
     /// Fields of each request to it, such as a key.
-    pub headers: Vec<(String, String)>,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
     /// How long one export may take.
     pub timeout: Duration,
     /// What the process is called, and further attributes of it.
@@ -106,7 +108,7 @@ impl Otlp {
         }
         let otlp = Self {
             endpoint,
-            headers: pairs(&traces("HEADERS").unwrap_or_default()),
+            headers: fields(&traces("HEADERS").unwrap_or_default(), &mut complaints),
             timeout: Duration::from_millis(timeout.max(1)),
             resource,
             sampler,
@@ -171,6 +173,28 @@ fn pairs(text: &str) -> Vec<(String, String)> {
         .collect()
 }
 
+/// Reads the fields of a request. Those that HTTP cannot carry are told without their values, which
+/// may be secrets.
+fn fields(text: &str, complaints: &mut Vec<String>) -> Vec<(HeaderName, HeaderValue)> {
+    let mut fields = Vec::new();
+    for (name, value) in pairs(text) {
+        let read = HeaderName::try_from(&name).ok();
+        if let Some((name, mut value)) = read.zip(HeaderValue::try_from(value).ok()) {
+            value.set_sensitive(true);
+            fields.push((name, value));
+            continue;
+        }
+        // Written as `name: value`, it has a value inside what stands before `=`.
+        let ends = |c: char| c == ':' || c.is_whitespace();
+        let shown = name.split(ends).next().unwrap_or_default();
+        complaints.push(format!(
+            "the field `{}` of OTEL_EXPORTER_OTLP_HEADERS cannot be sent and is left out",
+            shown.escape_debug()
+        ));
+    }
+    fields
+}
+
 fn unescaped(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
@@ -231,7 +255,11 @@ mod tests {
         ]);
         let found = found.unwrap();
         assert_eq!(found.endpoint.path(), "/x");
-        assert_eq!(found.headers, [("api-key".into(), "a b".into())]);
+        let field = (
+            HeaderName::from_static("api-key"),
+            HeaderValue::from_static("a b"),
+        );
+        assert_eq!(found.headers, [field]);
         let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
         assert_eq!(
             found.resource,
@@ -243,5 +271,26 @@ mod tests {
         };
         assert_eq!(found.sampler, wanted);
         assert_eq!((found.delay.as_secs(), complaints.len()), (5, 1));
+    }
+
+    #[test]
+    fn a_field_that_cannot_be_sent_is_told_without_its_value() {
+        let (found, complaints) = read(&[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:1"),
+            (
+                "OTEL_EXPORTER_OTLP_HEADERS",
+                "a=1,Authorization: Basic secret==,b=secret%0A,C=2",
+            ),
+        ]);
+        let found = found.unwrap();
+        let names: Vec<_> = found
+            .headers
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        assert_eq!((names, complaints.len()), (vec!["a", "c"], 2));
+        let told = complaints.join("\n");
+        assert!(told.contains("`Authorization`") && told.contains("`b`"));
+        assert!(!told.contains("secret") && !format!("{found:?}").contains("\"1\""));
     }
 }

@@ -140,7 +140,6 @@ fn copied(
 ) -> Copied {
     Copied {
         context,
-        link: None,
         started,
         took,
         slice: job.lane.id().clone(),

@@ -100,7 +100,7 @@ pub struct Sink {
 /// Which records are written.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
-    /// Of 2³²; more than that for all.
+    /// Of 2³², which is all.
     share: u64,
     slow_us: u64,
 }
@@ -204,12 +204,15 @@ impl Sink {
         self.ring.is_some()
     }
 
-    /// Leaves a record that is to be written, or counts it as dropped when the ring is full.
+    /// Returns whether a record is to be written: the log is on, and its sample has the record.
+    pub fn takes(&self, record: &Record) -> bool {
+        self.is_on() && self.sample.takes(record)
+    }
+
+    /// Leaves a record that the log [takes](Self::takes), or counts it as dropped when the ring is
+    /// full.
     pub fn push(&self, record: Record) {
         let Some(ring) = &self.ring else { return };
-        if !self.sample.takes(&record) {
-            return;
-        }
         let mut lines = ring.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() < RING {
             lines.push(record);
@@ -258,12 +261,12 @@ pub fn query_names(query: &str) -> String {
     bounded(&out)
 }
 
-/// Returns a version of HTTP as people write it.
-pub fn protocol(version: http::Version) -> &'static str {
+/// Returns the number of a version of HTTP as people write it, after `HTTP/`.
+pub fn version(version: http::Version) -> &'static str {
     match version {
-        http::Version::HTTP_10 => "HTTP/1.0",
-        http::Version::HTTP_2 => "HTTP/2",
-        _ => "HTTP/1.1",
+        http::Version::HTTP_10 => "1.0",
+        http::Version::HTTP_2 => "2",
+        _ => "1.1",
     }
 }
 
@@ -289,7 +292,10 @@ impl Record {
         if let Some(client) = self.client {
             put("client", client.to_string().into());
         }
-        put("protocol", protocol(self.protocol).into());
+        put(
+            "protocol",
+            format!("HTTP/{}", version(self.protocol)).into(),
+        );
         if let Some(tls) = self.tls {
             put("tls", tls.into());
         }

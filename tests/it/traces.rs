@@ -7,7 +7,9 @@ use crate::support::Proxy;
 use crate::support::Reply;
 use crate::support::Start;
 use crate::support::eventually;
+use rustix::process::Signal;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 const SENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -273,6 +275,31 @@ fn a_collector_that_is_gone_costs_no_client_anything_and_is_counted() {
     let dropped = "supplant_spans_dropped_total{reason=\"export\"}";
     eventually("spans are dropped", || process.metric(dropped) > 0.0);
     assert_eq!(client.ask("GET", "/", &[], b"").status, 200);
+}
+
+#[test]
+fn a_collector_that_stalls_does_not_hold_up_the_end() {
+    let legacy = Origin::start(|_| Reply::json("{}"));
+    let collector = Origin::start(|_| Reply::Stall);
+    let variables = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url()),
+        ("OTEL_BSP_SCHEDULE_DELAY", "10".to_owned()),
+        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "2".to_owned()),
+    ];
+    let mut process = Process::start(Start {
+        rules: format!("legacy: {}\n", legacy.url()),
+        variables: &variables,
+        ..Start::default()
+    });
+    let mut client = Client::connect(process.data);
+    for _ in 0..20 {
+        assert_eq!(client.ask("GET", "/", &[], b"").status, 200);
+    }
+    drop(client);
+    eventually("a batch is on its way", || !collector.seen().is_empty());
+    process.signal(Signal::TERM);
+    assert_eq!(process.end(Duration::from_secs(6)), Some(0));
+    assert!(process.log().contains("were not taken in time"));
 }
 
 #[test]

@@ -20,19 +20,18 @@ use prost::Message;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// How often the rings are looked at.
 const BEAT: Duration = Duration::from_millis(50);
-/// How often an export is tried that the collector asks to send again.
+/// How often an export is tried that the collector asks to send again, or that did not reach it.
 const TRIES: u32 = 3;
 /// What is read of a collector's answer.
 const ANSWER: usize = 64 << 10;
-/// How long the last spans may take when the process ends.
+/// How long the last spans may take when the process ends, a send that was under way included.
 const LAST: Duration = Duration::from_secs(2);
 
 /// Sends what the tracers left. Clones share one.
@@ -47,7 +46,7 @@ struct Shared {
     rings: Mutex<Vec<Arc<Ring>>>,
     copies: Arc<Ring>,
     metrics: Metrics,
-    stop: AtomicBool,
+    stop: watch::Sender<bool>,
 }
 
 impl Exporter {
@@ -60,7 +59,7 @@ impl Exporter {
                 rings: Mutex::new(vec![Arc::clone(&copies)]),
                 copies,
                 metrics: metrics.clone(),
-                stop: AtomicBool::new(false),
+                stop: watch::Sender::new(false),
             }),
         }
     }
@@ -78,47 +77,48 @@ impl Exporter {
         }
     }
 
-    /// Asks for the last export.
+    /// Asks for the last export, for which a send under way has as little time as it.
     pub fn stop(&self) {
-        self.shared.stop.store(true, Ordering::Release);
+        self.shared.stop.send_replace(true);
     }
 
-    /// Sends until [`Exporter::stop`] was called and the rings are empty. Blocks its thread.
+    /// Sends until [`Exporter::stop`] was called and the rings are empty, or the time for that is
+    /// over; what is left then is counted. Blocks its thread.
     pub fn run(&self) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build_local(tokio::runtime::LocalOptions::default());
         match runtime {
-            Ok(runtime) => runtime.block_on(self.send_all()),
+            Ok(runtime) => {
+                runtime.block_on(self.send_all());
+                // A name that is still looked up would be waited for.
+                runtime.shutdown_background();
+            }
             Err(error) => tracing::error!(%error, "spans cannot be sent"),
         }
     }
 
     async fn send_all(&self) {
-        let shared = &self.shared;
-        let mut line = Line {
-            shared,
-            connection: None,
-            failing: false,
+        let shared = &*self.shared;
+        let mut line = Line::new(shared);
+        let late = async {
+            shared.stopped().await;
+            tokio::time::sleep(LAST).await;
         };
-        let mut since = Instant::now();
-        loop {
-            let last = shared.stop.load(Ordering::Acquire);
-            let waiting = shared.waiting();
-            if last {
-                let all = line.send(shared.take());
-                if tokio::time::timeout(LAST, all).await.is_err() {
-                    tracing::warn!("the last spans were not taken in time");
-                }
-                return;
-            }
-            if waiting >= shared.otlp.batch || since.elapsed() >= shared.otlp.delay {
-                since = Instant::now();
-                line.send(shared.take()).await;
-            }
-            tokio::time::sleep(BEAT).await;
+        // What is cancelled is a send, and the line knows what it had not sent yet.
+        let in_time = tokio::select! {
+            () = line.run() => true,
+            () = late => false,
+        };
+        if !in_time {
+            tracing::warn!("the last spans were not taken in time");
+            line.give_up();
         }
     }
+}
+
+fn spans(items: &[Item]) -> u64 {
+    items.iter().map(Item::len).sum()
 }
 
 fn ring(otlp: &Otlp, metrics: &Metrics) -> Arc<Ring> {
@@ -135,6 +135,18 @@ impl Shared {
         for ring in rings.iter() {
             look(&mut ring.items.lock().unwrap_or_else(PoisonError::into_inner));
         }
+    }
+
+    /// Returns when the end was asked for.
+    async fn stopped(&self) {
+        let mut stop = self.stop.subscribe();
+        // The sender is here, so that there is no error.
+        let _last = stop.wait_for(|stop| *stop).await;
+    }
+
+    fn dropped(&self, spans: u64) {
+        let name = "supplant_spans_dropped_total";
+        self.metrics.counter(name, &["export"]).inc_by(spans);
     }
 
     fn waiting(&self) -> usize {
@@ -175,29 +187,63 @@ impl Shared {
     }
 }
 
-/// The connection to the collector.
+/// The connection to the collector, and what was taken from the rings to go over it.
 struct Line<'a> {
     shared: &'a Shared,
     connection: Option<SendRequest<Full<Bytes>>>,
     failing: bool,
+    /// Spans of the batch that is on its way.
+    under_way: u64,
+    /// What comes after that batch.
+    rest: Vec<Item>,
 }
 
-impl Line<'_> {
-    async fn send(&mut self, mut items: Vec<Item>) {
-        while !items.is_empty() {
-            let rest = items.split_off(items.len().min(self.shared.otlp.batch));
-            let batch = std::mem::replace(&mut items, rest);
-            let spans = batch.iter().map(Item::len).sum();
-            let message = self.shared.message(batch);
-            let sent = self.export(message).await;
-            let metrics = &self.shared.metrics;
-            match sent {
-                Ok(()) => metrics
-                    .counter("supplant_spans_exported_total", &[])
-                    .inc_by(spans),
-                Err(_) => metrics
-                    .counter("supplant_spans_dropped_total", &["export"])
-                    .inc_by(spans),
+impl<'a> Line<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        Self {
+            shared,
+            connection: None,
+            failing: false,
+            under_way: 0,
+            rest: Vec::new(),
+        }
+    }
+
+    /// Sends until the end is asked for, and then what is left.
+    async fn run(&mut self) {
+        let shared = self.shared;
+        let mut since = Instant::now();
+        loop {
+            let last = *shared.stop.borrow();
+            let full = shared.waiting() >= shared.otlp.batch;
+            if last || full || since.elapsed() >= shared.otlp.delay {
+                since = Instant::now();
+                self.rest.extend(shared.take());
+                self.send().await;
+            }
+            if last {
+                return;
+            }
+            // Whether it was woken or the beat is over, it looks again.
+            let _woken = tokio::time::timeout(BEAT, shared.stopped()).await;
+        }
+    }
+
+    async fn send(&mut self) {
+        while !self.rest.is_empty() {
+            let rest = self
+                .rest
+                .split_off(self.rest.len().min(self.shared.otlp.batch));
+            let batch = std::mem::replace(&mut self.rest, rest);
+            self.under_way = spans(&batch);
+            let sent = self.export(self.shared.message(batch)).await;
+            let count = std::mem::take(&mut self.under_way);
+            match &sent {
+                Ok(()) => {
+                    let name = "supplant_spans_exported_total";
+                    self.shared.metrics.counter(name, &[]).inc_by(count);
+                }
+                Err(_) => self.shared.dropped(count),
             }
             match (&sent, self.failing) {
                 (Err(why), false) => tracing::warn!(why, "a collector does not take spans"),
@@ -208,30 +254,33 @@ impl Line<'_> {
         }
     }
 
-    /// Sends one batch, again where the collector asks for that.
+    /// Counts what was not sent, the batch on its way too: nobody knows whether it was taken.
+    fn give_up(self) {
+        let left = spans(&self.rest) + spans(&self.shared.take());
+        self.shared.dropped(self.under_way + left);
+    }
+
+    /// Sends one batch, again where the collector asks for that or was not reached.
     async fn export(&mut self, message: Bytes) -> Result<(), String> {
         let deadline = Instant::now() + self.shared.otlp.timeout;
         let mut wait = Duration::from_millis(200);
-        for left in (0..TRIES).rev() {
-            let status = match tokio::time::timeout_at(deadline, self.post(message.clone())).await {
-                Ok(Ok(status)) => status,
-                Ok(Err(why)) if left == 0 => return Err(why),
-                Ok(Err(_)) => 503,
-                Err(_) => {
-                    self.connection = None;
-                    return Err("it does not answer in time".to_owned());
-                }
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let posted = tokio::time::timeout_at(deadline, self.post(message.clone())).await;
+            let why = match posted {
+                Ok(Ok(200..=299)) => return Ok(()),
+                Ok(Ok(status @ (429 | 502 | 503 | 504))) => format!("status {status}"),
+                Ok(Ok(status)) => return Err(format!("status {status}")),
+                Ok(Err(why)) => why,
+                Err(_) => return Err("it does not answer in time".to_owned()),
             };
-            match status {
-                200..=299 => return Ok(()),
-                429 | 502 | 503 | 504 if left > 0 && Instant::now() + wait < deadline => {
-                    tokio::time::sleep(wait).await;
-                    wait *= 2;
-                }
-                _ => return Err(format!("status {status}")),
+            if tries == TRIES || Instant::now() + wait >= deadline {
+                return Err(why);
             }
+            tokio::time::sleep(wait).await;
+            wait *= 2;
         }
-        Err("it asked to try again".to_owned())
     }
 
     async fn post(&mut self, message: Bytes) -> Result<u16, String> {
@@ -253,7 +302,7 @@ impl Line<'_> {
                 concat!("supplant/", env!("CARGO_PKG_VERSION")),
             );
         for (name, value) in &otlp.headers {
-            request = request.header(name, value);
+            request = request.header(name.clone(), value.clone());
         }
         let request = request
             .body(Full::new(message))
@@ -287,4 +336,79 @@ async fn connect(otlp: &Otlp) -> Result<SendRequest<Full<Bytes>>, String> {
         }
     });
     Ok(sender)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Role;
+    use crate::model::Side;
+    use crate::model::SliceId;
+    use crate::settings::Root;
+    use crate::settings::Sampler;
+    use crate::telemetry::trace::Copied;
+    use std::net::TcpListener;
+
+    fn exporter(address: std::net::SocketAddr, timeout: u64) -> Exporter {
+        let otlp = Otlp {
+            endpoint: format!("http://{address}/v1/traces").parse().unwrap(),
+            headers: Vec::new(),
+            timeout: Duration::from_millis(timeout),
+            resource: Vec::new(),
+            sampler: Sampler {
+                by_parent: false,
+                root: Root::On,
+            },
+            delay: Duration::from_millis(1),
+            batch: 2,
+            queue: 100,
+        };
+        Exporter::new(otlp, &Metrics::new())
+    }
+
+    fn leave(exporter: &Exporter, count: usize) {
+        let tracer = exporter.tracer();
+        for _ in 0..count {
+            let spans = tracer.begin(&http::HeaderMap::new());
+            let copies = tracer.copies(spans);
+            let (context, started) = copies.begin();
+            copies.ended(Copied {
+                context,
+                started,
+                took: Duration::ZERO,
+                slice: SliceId::new("s"),
+                side: Side::Candidate,
+                role: Role::Shadow,
+                method: http::Method::GET,
+                done: Ok(200),
+            });
+        }
+    }
+
+    #[test]
+    fn what_is_cut_at_the_end_is_counted_once_each() {
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let exporter = exporter(silent.local_addr().unwrap(), 60_000);
+        leave(&exporter, 5);
+        let sender = exporter.clone();
+        let thread = std::thread::spawn(move || sender.run());
+        let _held = silent.accept().unwrap();
+        leave(&exporter, 2);
+        let start = Instant::now();
+        exporter.stop();
+        thread.join().unwrap();
+        assert!(start.elapsed() < LAST * 2, "{:?}", start.elapsed());
+        let name = "supplant_spans_dropped_total";
+        let dropped = exporter.shared.metrics.counter(name, &["export"]).get();
+        assert_eq!(dropped, 7);
+    }
+
+    #[tokio::test]
+    async fn what_failed_is_told_as_it_was() {
+        let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
+        let exporter = exporter(gone.unwrap(), 100);
+        let sent = Line::new(&exporter.shared).export(Bytes::new()).await;
+        let why = sent.unwrap_err();
+        assert!(why.contains("refused"), "{why}");
+    }
 }

@@ -30,7 +30,8 @@ use std::sync::PoisonError;
 #[derive(Debug)]
 enum Item {
     Request(Request),
-    Copied(Copied),
+    /// A copy, and the request that it copies.
+    Copied(Copied, Context),
 }
 
 /// What one side of the process has left.
@@ -152,10 +153,9 @@ impl Copies {
     }
 
     /// Leaves a copy that has ended, with a link to its request.
-    pub fn ended(&self, mut copied: Copied) {
+    pub fn ended(&self, copied: Copied) {
         if self.of.sampled {
-            copied.link = Some(self.of);
-            self.ring.push(Item::Copied(copied));
+            self.ring.push(Item::Copied(copied, self.of));
         }
     }
 }
@@ -164,7 +164,7 @@ fn carry(context: Context, headers: &mut HeaderMap, anew: bool) {
     let Some(value) = context.to_value() else {
         return;
     };
-    if anew && headers.contains_key(TRACESTATE) {
+    if anew {
         // It belongs to the trace that this one does not continue.
         headers.remove(TRACESTATE);
     }

@@ -11,6 +11,7 @@ use crate::model::Role;
 use crate::model::Side;
 use crate::model::SliceId;
 use crate::telemetry::access::Record;
+use crate::telemetry::access::version;
 use std::time::Duration;
 
 const SERVER: i32 = 2;
@@ -36,8 +37,6 @@ pub struct Request {
 pub struct Copied {
     /// Its own place.
     pub context: Context,
-    /// The request that it copies; set where it is left.
-    pub link: Option<Context>,
     /// When it began, in nanoseconds since 1970.
     pub started: u64,
     /// How long it took.
@@ -61,7 +60,7 @@ impl Item {
                 out.push(request.server());
                 out.push(request.leg());
             }
-            Self::Copied(copied) => out.push(copied.span()),
+            Self::Copied(copied, link) => out.push(copied.span(link)),
         }
     }
 
@@ -69,7 +68,7 @@ impl Item {
     pub(super) fn len(&self) -> u64 {
         match self {
             Self::Request(_) => 2,
-            Self::Copied(_) => 1,
+            Self::Copied(..) => 1,
         }
     }
 }
@@ -182,7 +181,7 @@ impl Request {
 }
 
 impl Copied {
-    fn span(self) -> Span {
+    fn span(self, link: Context) -> Span {
         let mut attributes = vec![
             KeyValue::text("http.request.method", self.method.as_str()),
             KeyValue::text("supplant.slice", self.slice.as_str()),
@@ -203,10 +202,6 @@ impl Copied {
             }
         };
         let took = u64::try_from(self.took.as_nanos()).unwrap_or(u64::MAX);
-        let link = self.link.map(|link| Link {
-            trace: trace(link),
-            id: span(link.span),
-        });
         Span {
             trace: trace(self.context),
             id: span(self.context.span),
@@ -221,7 +216,10 @@ impl Copied {
             start_time_unix_nano: self.started,
             end_time_unix_nano: self.started.saturating_add(took),
             attributes,
-            links: link.into_iter().collect(),
+            links: vec![Link {
+                trace: trace(link),
+                id: span(link.span),
+            }],
             status: failed.then_some(ERROR),
             flags: SAMPLED | LOCAL,
         }
@@ -234,12 +232,4 @@ fn trace(context: Context) -> Vec<u8> {
 
 fn span(id: u64) -> Vec<u8> {
     id.to_be_bytes().to_vec()
-}
-
-fn version(protocol: http::Version) -> &'static str {
-    match protocol {
-        http::Version::HTTP_10 => "1.0",
-        http::Version::HTTP_2 => "2",
-        _ => "1.1",
-    }
 }

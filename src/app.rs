@@ -280,7 +280,8 @@ impl Running {
         )
     }
 
-    /// Reads the rules again, whether they changed or not; returns when they are in force or refused.
+    /// Reads the rules again, whether they changed or not; returns when they are in force or
+    /// refused.
     pub async fn reload(&self) {
         let (reply, done) = oneshot::channel();
         let (act, actor) = (Act::Reload, "signal".to_owned());
@@ -299,8 +300,8 @@ impl Running {
         self.drain(forced).await
     }
 
-    /// Says that the process is not ready, accepts on for the delay while clients are told to leave, finishes what was begun, and
-    /// ends everything. `forced` cuts the patience short.
+    /// Says that the process is not ready, accepts on for the delay while clients are told to
+    /// leave, finishes what was begun, and ends everything. `forced` cuts the patience short.
     pub async fn drain(self, mut forced: watch::Receiver<bool>) -> Ended {
         self.tell(Event::Drain).await;
         self.plane.leave();
@@ -503,11 +504,17 @@ fn bound_by_descriptors(limits: &mut rules::Limits) {
     if limits.connections > allowance.clients {
         let (wanted, limit) = (limits.connections, allowance.limit.unwrap_or(u64::MAX));
         limits.connections = allowance.clients;
-        tracing::warn!(
+        let text = format!(
             "`limits.connections` is {wanted}, but {limit} descriptors may be open: {} connections \
              are taken; raise the hard limit (`LimitNOFILE=` of systemd)",
             allowance.clients
         );
+        // Nobody asked for the default, so that nobody has to act where it is not reached.
+        if wanted == rules::Limits::default().connections {
+            tracing::info!("{text}");
+        } else {
+            tracing::warn!("{text}");
+        }
     }
 }
 

@@ -5,6 +5,8 @@
 
 use sd_notify::NotifyState;
 use std::io;
+use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
 use std::net::SocketAddr;
 use std::net::TcpListener;
 use std::time::Duration;
@@ -41,9 +43,13 @@ impl Sockets {
         Ok(Self(found))
     }
 
-    /// Takes the socket that listens where somebody wants to listen, if one was passed.
+    /// Takes the socket that listens where somebody wants to listen, if one was passed: the one of
+    /// that very address, or else one that takes its clients too.
     pub fn take(&mut self, wanted: SocketAddr) -> Option<TcpListener> {
-        let at = self.0.iter().position(|p| serves(p.address, wanted))?;
+        let find = |fits: fn(SocketAddr, SocketAddr) -> bool| {
+            self.0.iter().position(|p| fits(p.address, wanted))
+        };
+        let at = find(|passed, wanted| passed == wanted).or_else(|| find(stands_in))?;
         let passed = self.0.remove(at);
         tracing::info!(address = %passed.address, name = passed.name, "listens on a socket passed");
         Some(passed.listener)
@@ -56,12 +62,11 @@ impl Sockets {
     }
 }
 
-/// `ListenStream=8080` opens `[::]:8080`, which takes IPv4 as well.
-fn serves(passed: SocketAddr, wanted: SocketAddr) -> bool {
-    passed == wanted
-        || (passed.port() == wanted.port()
-            && passed.ip().is_unspecified()
-            && wanted.ip().is_unspecified())
+/// `ListenStream=8080` opens `[::]:8080`, which takes IPv4 as well; `0.0.0.0:8080` takes no IPv6.
+fn stands_in(passed: SocketAddr, wanted: SocketAddr) -> bool {
+    passed.port() == wanted.port()
+        && passed.ip() == Ipv6Addr::UNSPECIFIED
+        && wanted.ip() == Ipv4Addr::UNSPECIFIED
 }
 
 /// The process serves; `status` is shown by `systemctl status`.
@@ -105,30 +110,47 @@ fn tell(states: &[NotifyState<'_>]) {
 mod tests {
     use super::*;
 
+    fn passed(addresses: &[&str]) -> Sockets {
+        let one = |text: &&str| Passed {
+            name: "data".to_owned(),
+            address: text.parse().unwrap(),
+            listener: TcpListener::bind("127.0.0.1:0").unwrap(),
+        };
+        Sockets(addresses.iter().map(one).collect())
+    }
+
     #[test]
-    fn a_passed_socket_replaces_the_bind_of_the_same_address_only() {
-        let address = |text: &str| text.parse::<SocketAddr>().unwrap();
-        for (passed, wanted, good) in [
+    fn a_passed_socket_replaces_the_bind_of_an_address_whose_clients_it_takes() {
+        for (address, wanted, good) in [
             ("127.0.0.1:80", "127.0.0.1:80", true),
+            ("[::]:80", "[::]:80", true),
             ("[::]:80", "0.0.0.0:80", true),
+            ("0.0.0.0:80", "[::]:80", false),
             ("[::]:80", "127.0.0.1:80", false),
+            ("[::]:80", "0.0.0.0:81", false),
             ("127.0.0.1:80", "127.0.0.1:81", false),
         ] {
-            assert_eq!(serves(address(passed), address(wanted)), good, "{passed}");
+            let taken = passed(&[address]).take(wanted.parse().unwrap());
+            assert_eq!(taken.is_some(), good, "{address} for {wanted}");
+        }
+    }
+
+    #[test]
+    fn the_very_address_wins_over_one_that_stands_in() {
+        for addresses in [["[::]:80", "0.0.0.0:80"], ["0.0.0.0:80", "[::]:80"]] {
+            for (wanted, left) in [("0.0.0.0:80", "[::]:80"), ("[::]:80", "0.0.0.0:80")] {
+                let mut sockets = passed(&addresses);
+                assert!(sockets.take(wanted.parse().unwrap()).is_some());
+                assert_eq!(sockets.left(), [format!("{left} (`data`)")], "{wanted}");
+            }
         }
     }
 
     #[test]
     fn each_socket_is_taken_once_and_the_rest_is_named() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let name = "data".to_owned();
-        let mut sockets = Sockets(vec![Passed {
-            name,
-            address,
-            listener,
-        }]);
-        assert_eq!(sockets.left(), [format!("{address} (`data`)")]);
+        let mut sockets = passed(&["127.0.0.1:80"]);
+        let address = "127.0.0.1:80".parse().unwrap();
+        assert_eq!(sockets.left(), ["127.0.0.1:80 (`data`)"]);
         assert!(sockets.take(address).is_some());
         assert!(sockets.take(address).is_none());
         assert!(sockets.left().is_empty());

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::process::Output;
 use std::process::Stdio;
+use supplant::telemetry::names::ROWS;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -230,4 +231,25 @@ fn the_page_of_limits_names_each_with_its_default() {
             assert!(limits.lines().any(|l| told(&l)), "{key}, {default}");
         }
     }
+}
+
+#[test]
+fn the_page_of_limits_names_metrics_that_there_are() {
+    let limits = fs::read_to_string(root().join("docs/limits.md")).unwrap();
+    let mut count = 0;
+    for named in limits.split('`').skip(1).step_by(2) {
+        if !named.starts_with("supplant_") {
+            continue;
+        }
+        count += 1;
+        let (name, labels) = named.split_once('{').unwrap_or((named, ""));
+        let row = ROWS.iter().find(|row| row.name == name);
+        let row = row.unwrap_or_else(|| panic!("{named} is no metric"));
+        let labels = labels.trim_end_matches('}').split(',');
+        for label in labels.filter(|l| !l.is_empty()) {
+            let label = label.split('=').next().unwrap();
+            assert!(row.labels.contains(&label), "{named}");
+        }
+    }
+    assert!(count > 10, "only {count} metrics were found");
 }

@@ -2,6 +2,7 @@
 
 use super::body::Body;
 use super::scan::Reason;
+use crate::telemetry::Metrics;
 use crate::upstream::ErrorKind;
 use bytes::Bytes;
 use http::HeaderMap;
@@ -37,6 +38,8 @@ pub(super) enum Refusal {
     Underscore,
     /// More requests are under way than the limit allows.
     Busy,
+    /// It may not be forwarded any further, which the last recipient answers.
+    LastHop,
     /// The process ran into a panic.
     Panic,
 }
@@ -54,6 +57,7 @@ impl Refusal {
             Self::Body => "body",
             Self::Underscore => "underscore",
             Self::Busy => "inflight",
+            Self::LastHop => "max_forwards",
             Self::Panic => "panic",
         }
     }
@@ -105,6 +109,8 @@ impl Refusal {
                 "service unavailable: too many requests are under way\n",
                 "supplant; error=proxy_internal_response",
             ),
+            // It is understood (RFC 9110 section 7.6.2).
+            Self::LastHop => return Response::new(Body::empty()),
             Self::Panic => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "internal error\n",
@@ -120,6 +126,13 @@ impl Refusal {
     }
 }
 
+/// A request that is refused leaves no record: it is counted, and told where somebody looks.
+pub(super) fn count_refused(metrics: &Metrics, reason: &str) {
+    let name = "supplant_requests_refused_total";
+    metrics.counter(name, &[reason]).inc();
+    tracing::debug!(reason, "a request was refused");
+}
+
 /// Returns what a client gets whose request proved bad when its head had been taken.
 pub(super) fn refused(reason: Reason) -> Response<Body> {
     let status = StatusCode::from_u16(reason.status()).unwrap_or(StatusCode::BAD_REQUEST);
@@ -131,12 +144,14 @@ pub(super) fn refused(reason: Reason) -> Response<Body> {
 /// What RFC 9209 calls a request that this proxy does not take.
 const REQUEST: &str = "supplant; error=http_request_error";
 
+const UNREACHED: &str = "bad gateway: the application cannot be reached\n";
+const INVALID: &str = "bad gateway: the application gave no valid answer\n";
+const LATE: &str = "gateway timeout: the application did not answer in time\n";
+const SPARED: &str = "service unavailable: the application has too much to do\n";
+
 /// Returns what a client gets when a side gave no answer. One total match; the last column is the
 /// `Proxy-Status` (RFC 9209 section 2.3), which names the kind of failure and nothing of the inside.
 pub(super) fn failed(kind: ErrorKind) -> Response<Body> {
-    const UNREACHED: &str = "bad gateway: the application cannot be reached\n";
-    const INVALID: &str = "bad gateway: the application gave no valid answer\n";
-    const LATE: &str = "gateway timeout: the application did not answer in time\n";
     let (status, text, why) = match kind {
         ErrorKind::NoAddress => (
             StatusCode::BAD_GATEWAY,
@@ -173,8 +188,16 @@ pub(super) fn failed(kind: ErrorKind) -> Response<Body> {
             "service unavailable: out of connections\n",
             "supplant; error=connection_limit_reached",
         ),
-        ErrorKind::Busy => return spared("supplant; error=connection_limit_reached"),
-        ErrorKind::CircuitOpen => return spared("supplant; error=destination_unavailable"),
+        ErrorKind::Busy => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            SPARED,
+            "supplant; error=connection_limit_reached",
+        ),
+        ErrorKind::CircuitOpen => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            SPARED,
+            "supplant; error=destination_unavailable",
+        ),
         ErrorKind::ConnectTimeout => (
             StatusCode::GATEWAY_TIMEOUT,
             LATE,
@@ -200,22 +223,10 @@ pub(super) fn failed(kind: ErrorKind) -> Response<Body> {
     text_response(status, text, why)
 }
 
-/// Returns what a client gets when an application is to get nothing more for now.
-fn spared(why: &'static str) -> Response<Body> {
-    let text = "service unavailable: the application has too much to do\n";
-    let mut response = text_response(StatusCode::SERVICE_UNAVAILABLE, text, why);
-    let second = HeaderValue::from_static("1");
-    response.headers_mut().insert(header::RETRY_AFTER, second);
-    response
-}
-
-/// Returns what the last recipient of a request answers whose `Max-Forwards` is used up: a TRACE
-/// sees itself, and OPTIONS that it was understood (RFC 9110 sections 7.6.2, 9.3.7 and 9.3.8).
-pub(super) fn last_hop(reflection: Option<Vec<u8>>) -> Response<Body> {
-    let Some(text) = reflection else {
-        return Response::new(Body::text(Bytes::new()));
-    };
-    let mut response = Response::new(Body::text(Bytes::from(text)));
+/// Returns the answer to a TRACE that goes no further, which sees itself (RFC 9110 sections 7.6.2 and
+/// 9.3.8).
+pub(super) fn reflected(request: Vec<u8>) -> Response<Body> {
+    let mut response = Response::new(Body::text(Bytes::from(request)));
     let message = HeaderValue::from_static("message/http");
     response.headers_mut().insert(header::CONTENT_TYPE, message);
     response

@@ -65,14 +65,8 @@ impl Proxy {
             now: Instant::now(),
         };
         let mut noticed = Noticed::default();
-        let spans = ending.spans.clone();
-        let mut make = || {
-            let mut request = self.outgoing((parts, passage, &mut noticed), None, None);
-            if let Some(spans) = &spans {
-                spans.carry(request.headers_mut());
-            }
-            request
-        };
+        let spans = ending.spans.as_deref();
+        let mut make = || self.outgoing((parts, passage, &mut noticed, spans), None, None);
         let (permit, sent) = self.ask(Side::Legacy, backend, plan, &mut make).await;
         let origin = passage.origin(parts, &self.client);
         ending.permit = permit;

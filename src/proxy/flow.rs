@@ -1,5 +1,6 @@
 //! What a client's socket and the sweep of connections tell each other.
 
+use super::answer;
 use super::connection::State;
 use super::scan::Reason;
 use crate::telemetry::Metrics;
@@ -143,9 +144,7 @@ impl Flow {
 
     /// Counts a refusal.
     pub(super) fn count(&self, reason: Reason) {
-        let name = "supplant_requests_refused_total";
-        self.metrics.counter(name, &[reason.as_str()]).inc();
-        tracing::debug!(reason = reason.as_str(), "a request was refused");
+        answer::count_refused(&self.metrics, reason.as_str());
     }
 }
 

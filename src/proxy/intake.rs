@@ -1,33 +1,23 @@
 //! What comes before the first request: the PROXY header of a load balancer, and the letters that tell
 //! which protocol is spoken. Only the header is taken from the socket.
 
+use super::flow::Flow;
 use super::scan::Proxied;
 use super::scan::proxied;
+use super::scan::proxied::HEAD;
+use super::scan::proxied::LINE;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-/// The longest line of version 1, and what stands before the length in version 2.
-const LINE: usize = 107;
-const HEAD: usize = 16;
-
 /// The first letters of HTTP/2 (RFC 9113 section 3.4), with which no method of HTTP/1 begins.
 const HTTP2: &[u8] = b"PRI ";
-/// The first byte of TLS: the type of a handshake record (RFC 8446 section 5.1).
-const TLS: u8 = 0x16;
-
-/// What a client without TLS begins to speak.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum First {
-    /// HTTP/1, or nothing that is known.
-    Http1,
-    /// HTTP/2 with prior knowledge.
-    Http2,
-    /// TLS, though nobody here speaks it.
-    Tls,
-}
+/// How long the rest of those letters is waited for before the socket is looked at again: at first, and
+/// at most. What is there already would be reported again at once.
+const LETTERS: Duration = Duration::from_millis(10);
+const LETTERS_MAX: Duration = Duration::from_millis(320);
 
 /// Takes the PROXY header off a connection, and returns the client that it names; none where the
 /// balancer speaks for itself.
@@ -89,21 +79,28 @@ async fn take(stream: &mut TcpStream, taken: &mut Vec<u8>, wanted: usize) -> io:
     Ok(())
 }
 
-/// Returns what a client begins to speak; takes nothing from the socket. May be cancelled.
-pub(super) async fn first(stream: &TcpStream) -> First {
+/// Returns whether a client begins to speak HTTP/2, with prior knowledge; takes nothing from the socket.
+/// Letters that may yet become so are the beginning of a head, and one of HTTP/1 when they are late.
+/// May be cancelled.
+pub(super) async fn is_http2(stream: &TcpStream, flow: &Flow) -> bool {
+    let mut wait = LETTERS;
     loop {
         let mut bytes = [0; HTTP2.len()];
         match stream.peek(&mut bytes).await {
             Ok(n @ 1..) if bytes.get(..n) == HTTP2.get(..n) => {
                 if n == HTTP2.len() {
-                    return First::Http2;
+                    flow.head_ended();
+                    return true;
                 }
-                // What is there already would be reported again at once.
-                tokio::time::sleep(Duration::from_millis(10)).await;
+                if flow.is_late() {
+                    return false;
+                }
+                flow.head_began();
+                tokio::time::sleep(wait).await;
+                wait = (2 * wait).min(LETTERS_MAX);
             }
-            Ok(1..) if bytes.first() == Some(&TLS) => return First::Tls,
             // A failure shows again where the connection is served.
-            _ => return First::Http1,
+            _ => return false,
         }
     }
 }
@@ -111,6 +108,8 @@ pub(super) async fn first(stream: &TcpStream) -> First {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::Metrics;
+    use std::sync::atomic::Ordering::Relaxed;
     use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
 
@@ -122,6 +121,10 @@ mod tests {
     }
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    fn flow() -> Flow {
+        Flow::new(Metrics::new())
+    }
 
     #[tokio::test]
     async fn only_the_header_is_taken_however_it_comes() {
@@ -159,35 +162,50 @@ mod tests {
         for bytes in bad {
             let (mut theirs, mut ours) = pair().await;
             theirs.write_all(bytes).await.unwrap();
-            assert!(client(&mut ours, SECOND).await.is_err());
+            let told = client(&mut ours, 20 * SECOND).await;
+            assert_eq!(told.unwrap_err().kind(), io::ErrorKind::InvalidData);
         }
         let (mut theirs, mut ours) = pair().await;
         theirs.write_all(b"PROXY").await.unwrap();
         let told = client(&mut ours, Duration::from_millis(50)).await;
         assert_eq!(told.unwrap_err().kind(), io::ErrorKind::TimedOut);
         drop(theirs);
-        assert!(client(&mut ours, SECOND).await.is_err());
+        let told = client(&mut ours, 20 * SECOND).await;
+        assert_eq!(told.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[tokio::test]
     async fn the_first_letters_tell_the_protocol() {
         for (bytes, wanted) in [
-            (&b"GET /"[..], First::Http1),
-            (b"PRI * HTTP/2.0\r\n", First::Http2),
-            (b"PRINT / HTTP/1.1", First::Http1),
-            (b"\x16\x03\x01", First::Tls),
-            (b"P", First::Http1),
+            (&b"GET /"[..], false),
+            (b"PRI * HTTP/2.0\r\n", true),
+            (b"PRINT / HTTP/1.1", false),
+            (b"\x16\x03\x01", false),
         ] {
             let (mut theirs, ours) = pair().await;
             theirs.write_all(bytes).await.unwrap();
-            let told = tokio::time::timeout(Duration::from_millis(50), first(&ours)).await;
-            if bytes == b"P" {
-                assert!(told.is_err(), "it waits for more");
-                theirs.write_all(b"OST").await.unwrap();
-                assert_eq!(first(&ours).await, wanted);
-            } else {
-                assert_eq!(told, Ok(wanted));
-            }
+            assert_eq!(is_http2(&ours, &flow()).await, wanted, "{bytes:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn letters_that_may_be_either_are_waited_for_until_they_are_late() {
+        for (rest, wanted) in [(&b"OST"[..], false), (b"RI ", true)] {
+            let ((mut theirs, ours), flow) = (pair().await, flow());
+            theirs.write_all(b"P").await.unwrap();
+            let told = is_http2(&ours, &flow);
+            assert!(
+                tokio::time::timeout(SECOND / 20, told).await.is_err(),
+                "it waits for more"
+            );
+            assert!(flow.head().is_some(), "a head has begun");
+            theirs.write_all(rest).await.unwrap();
+            assert_eq!(is_http2(&ours, &flow).await, wanted);
+            assert_eq!(flow.head().is_none(), wanted, "its scanner ends it");
+        }
+        let ((mut theirs, ours), flow) = (pair().await, flow());
+        theirs.write_all(b"PRI").await.unwrap();
+        flow.late.store(true, Relaxed);
+        assert!(!is_http2(&ours, &flow).await);
     }
 }

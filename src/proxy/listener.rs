@@ -8,7 +8,6 @@ use super::flow::has_arrived;
 use super::gate::Gate;
 use super::http2;
 use super::intake;
-use super::intake::First;
 use super::plane::Phase;
 use super::scan::Bounds;
 use super::scan::Scanner;
@@ -145,7 +144,8 @@ impl Loads {
         self.listening.load(Relaxed) == 0 && !self.hand_over.iter().any(moving) && self.total() == 0
     }
 
-    fn total(&self) -> usize {
+    /// Returns how many connections are served.
+    pub(super) fn total(&self) -> usize {
         self.open.iter().map(|n| n.load(Relaxed)).sum()
     }
 
@@ -307,25 +307,27 @@ impl Incoming {
             return Box::pin(self.secured(stream)).await;
         }
         let state = Rc::clone(&self.state);
+        let flow = state.flow();
         // Both branches may be cancelled: nothing is taken from the socket.
-        let first = tokio::select! {
-            first = intake::first(&stream) => first,
+        let is_http2 = tokio::select! {
+            is_http2 = intake::is_http2(&stream, &flow) => is_http2,
             () = state.cut() => {
                 if !has_arrived(&stream) {
                     return;
                 }
                 // It may be half of the letters.
-                match tokio::time::timeout(HEARD, intake::first(&stream)).await {
-                    Ok(first) => first,
+                match tokio::time::timeout(HEARD, intake::is_http2(&stream, &flow)).await {
+                    Ok(is_http2) => is_http2,
                     Err(_) => return,
                 }
             }
         };
         state.is_heard();
         let socket = Watched::new(Stream::Tcp(stream), &state);
-        match first {
-            First::Http2 => Box::pin(self.http2(socket, None, None)).await,
-            First::Http1 | First::Tls => self.http1(socket, None).await,
+        if is_http2 {
+            Box::pin(self.http2(socket, None, None)).await;
+        } else {
+            self.http1(socket, None).await;
         }
     }
 
@@ -338,15 +340,15 @@ impl Incoming {
             return;
         };
         self.client = self.client.over_tls();
+        let version = Some(done.version);
         if done.http2 {
-            self.http2(done.stream, Some(done.version), done.named)
-                .await;
+            self.http2(done.stream, version, done.named).await;
         } else {
-            self.http1(done.stream, Some(done.version)).await;
+            self.http1(done.stream, version).await;
         }
     }
 
-    fn proxy(self, tls: Option<&'static str>, http2: bool) -> Proxy {
+    fn proxy(self, tls: Option<&'static str>, http2: Option<http2::Terms>) -> Proxy {
         Proxy {
             thread: self.thread,
             client: self.client,
@@ -371,7 +373,7 @@ impl Incoming {
             .max_headers(listen.bounds.fields)
             .max_header_size(listen.bounds.head.max(HEAD) + 1)
             .header_read_timeout(None)
-            .serve_connection(TokioIo::new(socket), stack(self.proxy(tls, false), panics))
+            .serve_connection(TokioIo::new(socket), stack(self.proxy(tls, None), panics))
             .with_upgrades();
         if let Err(error) = Serving::new(serving, state).await {
             tracing::trace!(%error, "a client's connection ended");
@@ -382,19 +384,13 @@ impl Incoming {
     where
         I: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let (state, listen) = (Rc::clone(&self.state), Arc::clone(&self.listen));
+        let listen = Arc::clone(&self.listen);
         let panics = self.panics.clone();
-        let proxy = self.proxy(tls, true);
-        let parts = http2::Parts {
-            proxy,
-            state,
-            bounds: listen.bounds,
-            streams: listen.streams,
-            head: listen.header,
+        let terms = http2::Terms {
+            fields: listen.bounds.fields,
             named,
-            panics,
         };
-        http2::serve(socket, parts).await;
+        http2::serve(socket, self.proxy(tls, Some(terms)), &listen, panics).await;
     }
 }
 

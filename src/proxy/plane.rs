@@ -27,7 +27,6 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -181,7 +180,7 @@ impl Plane {
     /// Returns a reader of how many client connections are open.
     pub fn open_connections(&self) -> impl Fn() -> usize + Send + Sync + 'static {
         let loads = Arc::clone(&self.loads);
-        move || loads.open.iter().map(|n| n.load(Relaxed)).sum()
+        move || loads.total()
     }
 
     /// Tells clients with each answer of HTTP/1 that the connection ends with it, so that whoever is

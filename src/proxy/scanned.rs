@@ -158,19 +158,14 @@ impl<S> Scanned<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Scanned<S> {
     /// Nothing more passes: waits for the answers due, unless the client leaves before.
-    fn wait(
-        &mut self,
-        over: Over,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn wait(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.scanner.is_in_body() || self.due() == 0 {
             self.told = true;
             return Poll::Ready(Ok(()));
         }
         // hyper asks again only when it is woken.
         self.flow.wait_for_answers();
-        while over != Over::Fin && !self.fin && self.swallowed < DRAIN {
+        while !self.fin && self.swallowed < DRAIN {
             self.fin = ready!(self.swallow(cx, buf))? == 0;
         }
         if !self.fin {
@@ -273,8 +268,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Scanned<S> {
             if this.over.is_none() && this.flow.is_late() && this.scanner.is_in_head() {
                 this.refuse(Reason::HeadTime);
             }
-            if let Some(over) = this.over {
-                return this.wait(over, cx, buf);
+            if this.over.is_some() {
+                return this.wait(cx, buf);
             }
             let before = buf.filled().len();
             ready!(Pin::new(&mut this.inner).poll_read(cx, buf))?;

@@ -9,9 +9,12 @@ use super::ending::Ending;
 use super::ending::Watch;
 use super::fallback;
 use super::gate::Gate;
+use super::gate::Place;
 use super::http2::Pace;
+use super::http2::Terms;
 use super::upgrade::declined;
 use super::upgrade::switch;
+use super::upload::Accept;
 use super::upload::Expectation;
 use super::upload::Upload;
 use crate::clock;
@@ -32,6 +35,7 @@ use crate::table::Lane;
 use crate::table::Open;
 use crate::table::REFUSED;
 use crate::table::Reader;
+use crate::table::Table;
 use crate::telemetry::Metrics;
 use crate::telemetry::access::Record;
 use crate::telemetry::access::Sink;
@@ -105,59 +109,59 @@ pub(super) struct Proxy {
     pub(super) connection: Rc<State>,
     /// The version of TLS that the client speaks.
     pub(super) tls: Option<&'static str>,
-    /// Whether the client speaks HTTP/2.
-    pub(super) http2: bool,
+    /// On what terms its requests are taken, if the client speaks HTTP/2.
+    pub(super) http2: Option<Terms>,
 }
 
-/// What of a request goes on: its head, its body, and its wish to become something else.
+/// What of a request goes on: its head, its body, and whether it wishes to become a tunnel.
 struct Asking {
     parts: Parts,
     body: Incoming,
-    upgrade: Option<OnUpgrade>,
+    tunnel: bool,
 }
 
 impl Proxy {
+    /// Answers a request, and sees to the end of a connection on which another protocol was asked for
+    /// and no tunnel came of it, whatever was answered.
     pub(super) async fn answer(
-        &self,
+        self: Rc<Self>,
         mut request: Request<Incoming>,
+        client_pace: Option<Pace>,
+    ) -> Response<Body> {
+        let asks = match self.http2 {
+            None => request.headers().contains_key(header::UPGRADE),
+            Some(_) => request.method() == Method::CONNECT,
+        };
+        let mut upgrade = asks.then(|| hyper::upgrade::on(&mut request));
+        let response = self.serve(request, &mut upgrade, client_pace).await;
+        if let Some(client) = upgrade
+            && self.http2.is_none()
+        {
+            declined(client, &self.connection);
+        }
+        response
+    }
+
+    async fn serve(
+        &self,
+        request: Request<Incoming>,
+        upgrade: &mut Option<OnUpgrade>,
         client_pace: Option<Pace>,
     ) -> Response<Body> {
         let arrived = Instant::now();
         let busy = self.connection.busy();
         let table = self.thread.tables.pin();
-        let upgrade =
-            head::wants_upgrade(request.headers()).then(|| hyper::upgrade::on(&mut request));
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let chance = clock::chance();
         let unread = !body.is_end_stream();
-        let gate = &self.thread.gate;
-        self.connection.asked(gate.requests);
-        let Some(place) = gate.enter() else {
-            return self.refuse(table.lane(None), Refusal::Busy, unread);
-        };
-        if parts.method == Method::CONNECT {
-            return self.refuse(table.lane(None), Refusal::Connect, unread);
-        }
-        if head::hops_left(&parts) == Some(0) {
-            return self.last_hop(table.lane(None), &parts, unread);
-        }
-        if table
-            .lane(None)
-            .passage(Side::Legacy)
-            .refuses(&parts.headers)
-        {
-            return self.refuse(table.lane(None), Refusal::Underscore, unread);
-        }
-        let decision = match rules::decide(&table.snapshot, &head::view(&parts), chance, &mut ()) {
-            Ok(decision) => decision,
-            Err(rules::Refused::Path) => {
-                return self.refuse(table.lane(None), Refusal::Path, unread);
-            }
+        let (place, decision) = match self.admit(&table, &mut parts, chance) {
+            Ok(admitted) => admitted,
+            Err(why) => return self.refuse(table.lane(None), why, &parts, unread),
         };
         let lane = Arc::clone(table.lane(decision.slice));
         drop(table);
         if self.is_too_large(&parts.headers) {
-            return self.refuse(&lane, Refusal::Body, unread);
+            return self.refuse(&lane, Refusal::Body, &parts, unread);
         }
         let (open, watched, mirror) = Self::count(&lane, &decision, &parts, arrived);
         let id = PairId(chance);
@@ -168,13 +172,14 @@ impl Proxy {
         let mut ending = Ending::new(thread, lane, id, side, method, arrived, open, busy, record);
         ending.place = Some(place);
         ending.spans = spans;
+        let tunnel = upgrade.is_some() && head::wants_upgrade(&parts.headers);
         let asking = Asking {
             parts,
             body,
-            upgrade,
+            tunnel,
         };
         match self.forward(&mut ending, asking, &decision, watched).await {
-            Ok(answer) => self.relay(ending, answer, client_pace),
+            Ok(answer) => self.relay(ending, answer, (tunnel, upgrade), client_pace),
             Err(kind) => {
                 let mut response = match self.connection.refused() {
                     Some(reason) if kind == ErrorKind::Client => answer::refused(reason),
@@ -185,6 +190,36 @@ impl Proxy {
                 ending.answered_by_us(response.status().as_u16());
                 response
             }
+        }
+    }
+
+    /// Returns a request's place among those under way and what the rules say of it, if nothing in its
+    /// head speaks against it.
+    fn admit(
+        &self,
+        table: &Table,
+        parts: &mut Parts,
+        chance: u64,
+    ) -> Result<(Place, Decision), Refusal> {
+        let gate = &self.thread.gate;
+        self.connection.asked(gate.requests);
+        let place = gate.enter().ok_or(Refusal::Busy)?;
+        if let Some(terms) = &self.http2 {
+            terms.prepare(parts)?;
+        }
+        if parts.method == Method::CONNECT {
+            return Err(Refusal::Connect);
+        }
+        if head::hops_left(parts) == Some(0) {
+            return Err(Refusal::LastHop);
+        }
+        let passage = table.lane(None).passage(Side::Legacy);
+        if passage.refuses(&parts.headers) {
+            return Err(Refusal::Underscore);
+        }
+        match rules::decide(&table.snapshot, &head::view(parts), chance, &mut ()) {
+            Ok(decision) => Ok((place, decision)),
+            Err(rules::Refused::Path) => Err(Refusal::Path),
         }
     }
 
@@ -237,41 +272,24 @@ impl Proxy {
         }
     }
 
-    /// Refuses a request that no rule was asked about, and of whose body nothing was read.
-    pub(super) fn refused(&self, why: Refusal) -> Response<Body> {
-        let table = self.thread.tables.pin();
-        self.refuse(table.lane(None), why, true)
-    }
-
     /// Says with an answer of HTTP/1 that the connection ends, where it does: what was not read of a
     /// body stands in the way of the next request, or the process is on its way out. On HTTP/2 the
     /// stream is reset without an error, and the connection ends by a frame.
     fn end_connection(&self, unread: bool, headers: &mut HeaderMap) {
-        if (unread || self.thread.leaving.get()) && !self.http2 {
+        if (unread || self.thread.leaving.get()) && self.http2.is_none() {
             answer::close(headers);
         }
     }
 
-    fn refuse(&self, lane: &Lane, why: Refusal, unread: bool) -> Response<Body> {
-        self.count_refused(lane, why.as_str());
-        let mut response = why.response();
-        self.end_connection(unread, response.headers_mut());
-        response
-    }
-
-    /// A request that is refused leaves no record: it is counted, and told where somebody looks.
-    fn count_refused(&self, lane: &Lane, reason: &str) {
+    fn refuse(&self, lane: &Lane, why: Refusal, parts: &Parts, unread: bool) -> Response<Body> {
         lane.tally().ended(REFUSED);
-        let name = "supplant_requests_refused_total";
-        self.thread.metrics.counter(name, &[reason]).inc();
-        tracing::debug!(reason, "a request was refused");
-    }
-
-    /// Answers a request that may not be forwarded any further.
-    fn last_hop(&self, lane: &Lane, parts: &Parts, unread: bool) -> Response<Body> {
-        self.count_refused(lane, "max_forwards");
-        let trace = parts.method == Method::TRACE;
-        let mut response = answer::last_hop(trace.then(|| head::reflection(parts)));
+        answer::count_refused(&self.thread.metrics, why.as_str());
+        let mut response = match why {
+            Refusal::LastHop if parts.method == Method::TRACE => {
+                answer::reflected(head::reflection(parts))
+            }
+            why => why.response(),
+        };
         self.end_connection(unread, response.headers_mut());
         response
     }
@@ -301,11 +319,10 @@ impl Proxy {
         let Asking {
             parts,
             body,
-            upgrade,
+            tunnel,
         } = asking;
         let backend = Arc::clone(ending.lane.backend(ending.side));
         let timeouts = &backend.config().timeouts;
-        self.connection.set_patience(timeouts.idle);
         let has_body = !body.is_end_stream();
         let limit = ending.lane.slice().map_or(0, |s| s.shadow.body_limit);
         let memory = self.thread.shadow.memory();
@@ -316,16 +333,12 @@ impl Proxy {
         ending.upload.clone_from(&progress);
         let passage = ending.lane.passage(ending.side);
         let mut noticed = Noticed::default();
-        let spans = ending.spans.clone();
+        let spans = ending.spans.as_deref();
         let mut make = || {
             let body = body.take().filter(|_| has_body);
             let upload = body.zip(progress.clone());
-            let head = (&parts, passage, &mut noticed);
-            let mut request = self.outgoing(head, upload, request_tee.clone());
-            if let Some(spans) = &spans {
-                spans.carry(request.headers_mut());
-            }
-            request
+            let head = (&parts, passage, &mut noticed, spans);
+            self.outgoing(head, upload, request_tee.clone())
         };
         let safe = parts.method.is_safe() && !has_body;
         let plan = Plan {
@@ -340,7 +353,7 @@ impl Proxy {
         }
         let (mut origin, mut idle) = (passage.origin(&parts, &self.client), timeouts.idle);
         ending.permit = permit;
-        if fallback::takes(ending, decision, safe && upgrade.is_none(), &sent) {
+        if fallback::takes(ending, decision, safe && !tunnel, &sent) {
             ending.falls_back(&sent);
             drop(sent);
             // Boxed, since it is rare.
@@ -361,33 +374,43 @@ impl Proxy {
                 streams: false,
             }));
         }
-        Ok(Answered {
-            sent,
-            origin,
-            upgrade,
-            idle,
-        })
+        Ok(Answered { sent, origin, idle })
     }
 
     pub(super) fn outgoing(
         &self,
-        (parts, passage, noticed): (&Parts, &Passage, &mut Noticed),
+        head: (&Parts, &Passage, &mut Noticed, Option<&Spans>),
         upload: Option<(Incoming, Progress)>,
         tee: Option<Rc<RefCell<Tee>>>,
     ) -> Request<Outgoing> {
-        let Some((inner, progress)) = upload else {
-            return passage.request(parts, &self.client, Leg::SERVED, noticed, Outgoing::Empty);
+        let (parts, passage, noticed, spans) = head;
+        let (body, accept) = match upload {
+            None => (Outgoing::Empty, None),
+            Some(upload) => self.upload(parts, upload, tee),
         };
+        let mut request = passage.request(parts, &self.client, Leg::SERVED, noticed, body);
+        if let Some(spans) = spans {
+            spans.carry(request.headers_mut());
+        }
+        if let Some(accept) = accept {
+            accept.when_continued(&mut request);
+        }
+        request
+    }
+
+    /// Makes a client's body one that streams on, and what opens it where the client waits for a
+    /// `100 Continue`.
+    fn upload(
+        &self,
+        parts: &Parts,
+        (inner, progress): (Incoming, Progress),
+        tee: Option<Rc<RefCell<Tee>>>,
+    ) -> (Outgoing, Option<Accept>) {
         let expects = parts
             .headers
             .get(header::EXPECT)
             .is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-        let (expectation, accept) = if expects {
-            let (gate, accept) = Expectation::new();
-            (Some(gate), Some(accept))
-        } else {
-            (None, None)
-        };
+        let (expectation, accept) = expects.then(Expectation::new).unzip();
         let upload = Upload {
             inner,
             version: parts.version,
@@ -398,33 +421,20 @@ impl Proxy {
             expectation,
             tee,
         };
-        let body = Outgoing::Streamed(Box::pin(upload));
-        let mut request = passage.request(parts, &self.client, Leg::SERVED, noticed, body);
-        if let Some(accept) = accept {
-            let accept = std::sync::Mutex::new(Some(accept));
-            hyper::ext::on_informational(&mut request, move |informed| {
-                let mut accept = accept
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner);
-                if informed.status() == StatusCode::CONTINUE
-                    && let Some(accept) = accept.take()
-                {
-                    // An error means that nobody waits for it any more.
-                    let _sent = accept.send(());
-                }
-            });
-        }
-        request
+        (Outgoing::Streamed(Box::pin(upload)), accept)
     }
 
-    /// Turns a side's answer into the client's.
-    fn relay(&self, mut ending: Ending, answered: Answered, pace: Option<Pace>) -> Response<Body> {
-        let Answered {
-            sent,
-            origin,
-            upgrade,
-            idle,
-        } = answered;
+    /// Turns a side's answer into the client's. Takes `upgrade` if it becomes a tunnel, which was asked
+    /// for by `tunnel`.
+    fn relay(
+        &self,
+        mut ending: Ending,
+        answered: Answered,
+        (tunnel, upgrade): (bool, &mut Option<OnUpgrade>),
+        pace: Option<Pace>,
+    ) -> Response<Body> {
+        let Answered { sent, origin, idle } = answered;
+        self.connection.set_patience(idle);
         let mut response = sent.response;
         let times = (sent.sent_at, sent.head_at, sent.connect);
         let status = response.status();
@@ -438,7 +448,7 @@ impl Proxy {
         ending.version(response.headers());
         let passage = ending.lane.passage(ending.side);
         let fields = std::mem::take(response.headers_mut());
-        *response.headers_mut() = if switching && !self.http2 {
+        *response.headers_mut() = if switching && self.http2.is_none() {
             passage.switching(fields, origin.as_ref())
         } else {
             passage.answer(fields, origin.as_ref())
@@ -446,20 +456,15 @@ impl Proxy {
         ending.lane.observe_cookies(ending.side, response.headers());
         ending.head(status.as_u16(), times, response.headers(), lease);
         if switching {
-            let Some(client) = upgrade.filter(|_| asked) else {
+            let Some(client) = upgrade.take_if(|_| tunnel && asked) else {
                 // Nobody asked for another protocol, or not for this one.
                 return self.malformed(ending);
             };
-            return switch(ending, response, (client, idle, self.http2), held);
+            return switch(ending, response, (client, idle, self.http2.is_some()), held);
         }
-        if self.http2 && upgrade.is_some() && status.is_success() {
+        if self.http2.is_some() && tunnel && status.is_success() {
             // To a client of HTTP/2 it would say that the tunnel stands (RFC 8441 section 5).
             return self.malformed(ending);
-        }
-        if let Some(client) = upgrade
-            && !self.http2
-        {
-            declined(client);
         }
         let (mut parts, body) = response.into_parts();
         let version = std::mem::replace(&mut parts.version, http::Version::HTTP_11);
@@ -537,7 +542,6 @@ struct Answered {
     sent: Sent,
     /// How the client reached it, where references in the answer are moved back.
     origin: Option<Origin>,
-    upgrade: Option<OnUpgrade>,
     idle: Duration,
 }
 

@@ -1,6 +1,7 @@
 //! WebSocket and other tunnels: bytes both ways, until one side ends or all is silent for too long.
 
 use super::body::Body;
+use super::connection::State;
 use super::ending::Ending;
 use crate::upstream::Lease;
 use http::Response;
@@ -82,15 +83,17 @@ async fn tunnel(client: OnUpgrade, side: OnUpgrade, idle: Duration) {
 
 /// Sees to the end of a connection that asked for another protocol and went on with HTTP: hyper hands
 /// the socket to whoever waits for the upgrade, and without anybody drops it with what is still to be
-/// said.
-pub(super) fn declined(client: OnUpgrade) {
+/// said. Until then the connection counts.
+pub(super) fn declined(client: OnUpgrade, connection: &Rc<State>) {
+    let connection = Rc::clone(connection);
     tokio::task::spawn_local(async move {
-        // An error means that the connection has ended otherwise.
-        if let Ok(socket) = client.await
-            && let Err(error) = TokioIo::new(socket).shutdown().await
-        {
-            tracing::trace!(%error, "a client's connection ended");
+        // An error means that the connection has ended otherwise, or asked once more.
+        if let Ok(socket) = client.await {
+            let mut socket = TokioIo::new(socket);
+            let ended = tokio::time::timeout(2 * FAREWELL, socket.shutdown()).await;
+            tracing::trace!(?ended, "a client's connection ended");
         }
+        drop(connection);
     });
 }
 

@@ -6,9 +6,12 @@ use super::scan::Reason;
 use crate::shadow::Tee;
 use crate::upstream::Error;
 use crate::upstream::ErrorKind;
+use crate::upstream::Outgoing;
 use crate::upstream::Progress;
 use crate::upstream::ended_whole;
 use bytes::Bytes;
+use http::Request;
+use http::StatusCode;
 use http::Version;
 use http_body::Body;
 use http_body::Frame;
@@ -18,6 +21,8 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::task::Context;
 use std::task::Poll;
 use std::time::Duration;
@@ -39,13 +44,13 @@ pub(super) struct Expectation {
 
 impl Expectation {
     /// Returns a gate and what opens it.
-    pub(super) fn new() -> (Self, oneshot::Sender<()>) {
+    pub(super) fn new() -> (Self, Accept) {
         let (accept, accepted) = oneshot::channel();
         let gate = Self {
             accepted,
             patience: Box::pin(tokio::time::sleep(CONTINUE)),
         };
-        (gate, accept)
+        (gate, Accept(accept))
     }
 
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -53,6 +58,26 @@ impl Expectation {
             return Poll::Ready(());
         }
         self.patience.as_mut().poll(cx)
+    }
+}
+
+/// What opens an expectation.
+#[derive(Debug)]
+pub(super) struct Accept(oneshot::Sender<()>);
+
+impl Accept {
+    /// Opens it when the side that a request goes to says `100 Continue`.
+    pub(super) fn when_continued(self, request: &mut Request<Outgoing>) {
+        let accept = Mutex::new(Some(self.0));
+        hyper::ext::on_informational(request, move |informed| {
+            let mut accept = accept.lock().unwrap_or_else(PoisonError::into_inner);
+            if informed.status() == StatusCode::CONTINUE
+                && let Some(accept) = accept.take()
+            {
+                // An error means that nobody waits for it any more.
+                let _sent = accept.send(());
+            }
+        });
     }
 }
 

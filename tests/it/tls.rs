@@ -282,6 +282,41 @@ fn a_host_that_the_certificate_does_not_name_is_misdirected() {
 }
 
 #[test]
+fn a_connection_is_for_the_hosts_of_the_certificate_that_was_shown() {
+    let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new());
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    let new = authority.issue_for(&key, &["app.example", "new.example"]);
+    let old = authority.issue(&["app.example", "old.example"]);
+    let files = [
+        new.save(folder.path(), "new"),
+        old.save(folder.path(), "old"),
+    ]
+    .join(", ");
+    let origin = Origin::start(|_| Reply::json("{}"));
+    let proxy = secured(folder, &origin, &files, "");
+    let modern = Arc::new(authority.client(&["h2"], None));
+    let plain = Arc::new(authority.client_without_ed25519(&["h2"]));
+    // The second connection of each resumes the session of the first.
+    for (config, pair, [own, other]) in [
+        (&modern, &new, ["new.example", "old.example"]),
+        (&modern, &new, ["new.example", "old.example"]),
+        (&plain, &old, ["old.example", "new.example"]),
+        (&plain, &old, ["old.example", "new.example"]),
+    ] {
+        let stream = connect(proxy.data, "app.example", config).unwrap();
+        assert_eq!(shown(&stream), leaf(&pair.cert));
+        let mut wire = Wire::over(Box::new(stream));
+        wire.begin(&[]);
+        for (stream, host, status) in [(1, own, 200), (3, other, 421)] {
+            let mut fields = request("GET", "/");
+            fields[3].1 = host;
+            wire.fields(stream, true, &fields);
+            assert_eq!(wire.reaction(stream), Reaction::Answer(status), "{host}");
+        }
+    }
+}
+
+#[test]
 fn websockets_pass_over_tls() {
     let (folder, authority) = (tempfile::tempdir().unwrap(), Authority::new());
     let files = authority.issue(&["app.example"]).save(folder.path(), "a");

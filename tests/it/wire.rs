@@ -193,6 +193,54 @@ fn websockets_are_tunnelled_and_other_answers_to_an_upgrade_are_answers() {
     }
 }
 
+/// The library hands a connection on which another protocol was asked for to whoever waits for it,
+/// whatever was answered; its end is nevertheless the end of any other.
+#[test]
+fn a_connection_that_asked_for_another_protocol_ends_like_any_other() {
+    let origin = Origin::start(|seen| match seen.target.as_str() {
+        "/switch" => Reply::Echo,
+        _ => Reply::json("{}"),
+    });
+    let gone = {
+        let origin = Origin::start(|_| Reply::Stall);
+        origin.url()
+    };
+    let rules = format!(
+        "legacy: {}\nlimits: {{ request_body: 1KiB }}\nslices:\n  - {{ name: gone, match: /gone, to: \"{gone}\", stage: cutover }}\n",
+        origin.url()
+    );
+    let proxy = Proxy::start(&rules);
+    for (protocol, target, status) in [
+        ("websocket", "/", 200),
+        ("h2c", "/", 200),
+        ("foo", "/", 200),
+        ("foo", "/switch", 502),
+        ("foo", "/gone", 502),
+        ("websocket", "/gone", 502),
+        ("websocket", "/a/../../b", 400),
+    ] {
+        let upgrade = [("Connection", "Upgrade"), ("Upgrade", protocol)];
+        let mut client = Client::connect(proxy.data);
+        let answer = client.ask("GET", target, &upgrade, b"");
+        assert_eq!(answer.status, status, "{protocol} {target}");
+        assert_eq!(client.ask("GET", "/", &[], b"").status, 200);
+        client.send(b"GET / HTTP/1.1\r\n\r\n");
+        let refusal = client.read(false).map(|answer| answer.status);
+        assert_eq!(refusal, Some(400), "{protocol} {target}");
+        assert!(client.read(false).is_none());
+    }
+    for _ in 0..5 {
+        let mut client = Client::connect(proxy.data);
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: foo\r\nContent-Length: 57344\r\n\r\n");
+        for _ in 0..7 {
+            client.send(&[b'x'; 8 << 10]);
+            pause(1);
+        }
+        assert_eq!(client.read(false).map(|answer| answer.status), Some(413));
+        assert!(matches!(client.stream.read(&mut [0; 64]), Ok(0)));
+    }
+}
+
 #[test]
 fn an_unasked_switch_of_protocols_is_a_bad_gateway() {
     let origin = Origin::start(|_| Reply::Echo);
@@ -474,6 +522,26 @@ fn an_answer_before_the_end_of_an_upload_says_that_the_connection_ends() {
         (401, None),
         "all of it was read"
     );
+}
+
+/// How long a client may take nothing is a matter of who answers.
+#[test]
+fn a_slow_client_of_an_answer_of_legacy_has_the_time_that_legacy_gives() {
+    let origin = Origin::start(|_| Reply::Large(32 << 20));
+    let gone = {
+        let origin = Origin::start(|_| Reply::Stall);
+        origin.url()
+    };
+    let rules = format!(
+        "legacy: {}\nbackends: {{ new: {{ endpoints: \"{gone}\", timeouts: {{ idle: 1s }} }} }}\nslices:\n  - {{ name: moved, match: /, to: new, stage: cutover, fallback: {{ on: connect_error }} }}\n",
+        origin.url()
+    );
+    let proxy = Proxy::start(&rules);
+    let mut client = Client::connect(proxy.data);
+    client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    pause(3_500);
+    let answer = client.read(false).expect("an answer");
+    assert_eq!((answer.status, answer.body.len()), (200, 32 << 20));
 }
 
 #[test]

@@ -10,20 +10,17 @@ mod guard;
 mod request;
 mod watch;
 
+pub(super) use request::Terms;
 pub(super) use watch::Pace;
 pub(super) use watch::Watch;
 
 use super::body::Body;
 use super::connection::Serving;
-use super::connection::State;
-use super::scan::Bounds;
+use super::listener::Listen;
 use super::service::Proxy;
 use super::stack::Caught;
-use super::tls::Named;
 use crate::telemetry::Metrics;
 use guard::Guard;
-use http::Request;
-use http::Response;
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
@@ -38,7 +35,6 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Context;
 use std::task::Poll;
-use std::time::Duration;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 
@@ -51,37 +47,22 @@ const SEND_BUFFER: usize = 64 << 10;
 /// Streams that a client reset before they were looked at.
 const UNSEEN_RESETS: usize = 20;
 
-/// What one connection is served with.
-pub(super) struct Parts {
-    pub(super) proxy: Proxy,
-    pub(super) state: Rc<State>,
-    pub(super) bounds: Bounds,
-    pub(super) streams: u32,
-    pub(super) head: Duration,
-    pub(super) named: Option<Named>,
-    pub(super) panics: IntCounter,
-}
-
 /// Serves a connection to its end.
-pub(super) async fn serve<S>(socket: S, parts: Parts)
+pub(super) async fn serve<S>(socket: S, proxy: Proxy, listen: &Listen, panics: IntCounter)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let watch = Rc::new(Watch::new(parts.head));
-    parts.state.watch(Rc::clone(&watch));
-    let metrics = parts.proxy.thread.metrics.clone();
+    let state = Rc::clone(&proxy.connection);
+    let watch = Rc::new(Watch::new(listen.header));
+    state.watch(Rc::clone(&watch));
+    let metrics = proxy.thread.metrics.clone();
     let next = Rc::new(RefCell::new(None));
     let streams = Streams(Rc::clone(&next));
-    let first = Front {
-        proxy: parts.proxy,
-        fields: parts.bounds.fields,
-        named: parts.named,
-    };
-    let service = front(first, Rc::clone(&watch), next, parts.panics);
-    let head = u32::try_from(parts.bounds.head).unwrap_or(u32::MAX);
+    let service = front(proxy, Rc::clone(&watch), next, panics);
+    let head = u32::try_from(listen.bounds.head).unwrap_or(u32::MAX);
     let mut builder = http2::Builder::new(streams);
     builder
-        .max_concurrent_streams(parts.streams)
+        .max_concurrent_streams(listen.streams)
         .max_header_list_size(head)
         .max_pending_accept_reset_streams(UNSEEN_RESETS)
         .initial_stream_window_size(STREAM_WINDOW)
@@ -91,7 +72,7 @@ where
         .enable_connect_protocol();
     let socket = TokioIo::new(Guard::new(socket, Rc::clone(&watch)));
     let serving = builder.serve_connection(socket, service);
-    if let Err(error) = Serving::new(serving, parts.state).await {
+    if let Err(error) = Serving::new(serving, state).await {
         tracing::debug!(%error, "an HTTP/2 connection ended");
         ended(&metrics, &watch, &error);
     }
@@ -160,40 +141,20 @@ impl<F: Future<Output = ()>> Future for Task<F> {
     }
 }
 
-/// What the requests of a connection meet before the proxy.
-struct Front {
-    proxy: Proxy,
-    fields: usize,
-    named: Option<Named>,
-}
-
-impl Front {
-    async fn answer(&self, request: Request<Incoming>, pace: Pace) -> Response<Body> {
-        let (mut parts, body) = request.into_parts();
-        let prepared = request::prepare(&mut parts, self.fields, self.named.as_ref());
-        let request = Request::from_parts(parts, body);
-        match prepared {
-            Ok(()) => self.proxy.answer(request, Some(pace)).await,
-            Err(why) => self.proxy.refused(why),
-        }
-    }
-}
-
 /// Returns what hyper hands requests to: it is called for a stream right before the stream's task is
 /// started, and leaves there what the task has to know.
 fn front(
-    front: Front,
+    proxy: Proxy,
     watch: Rc<Watch>,
     next: Next,
     panics: IntCounter,
 ) -> impl HttpService<Incoming, ResBody = Body, Error = Infallible> {
-    let (front, panics) = (Rc::new(front), Rc::new(panics));
+    let (proxy, panics) = (Rc::new(proxy), Rc::new(panics));
     hyper::service::service_fn(move |request| {
         let stream = watch.stream();
         let pace = stream.pace();
         *next.borrow_mut() = Some(stream);
-        let front = Rc::clone(&front);
-        let answer = async move { Ok(front.answer(request, pace).await) };
+        let answer = Rc::clone(&proxy).answer(request, Some(pace));
         Caught::new(answer, Rc::clone(&panics))
     })
 }

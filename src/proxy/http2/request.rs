@@ -3,6 +3,8 @@
 
 use crate::clock;
 use crate::proxy::answer::Refusal;
+use crate::proxy::scan::host::is_same;
+use crate::proxy::scan::host::is_valid;
 use crate::proxy::tls::Named;
 use http::HeaderMap;
 use http::HeaderValue;
@@ -12,29 +14,36 @@ use http::header;
 use http::request::Parts;
 use hyper::ext::Protocol;
 
-/// Checks a request and turns it, in place, into one that HTTP/1.1 can carry.
-pub(super) fn prepare(
-    parts: &mut Parts,
-    fields: usize,
-    named: Option<&Named>,
-) -> Result<(), Refusal> {
-    // A field that is sent in pieces counts as often as it was sent.
-    if parts.headers.len() > fields {
-        return Err(Refusal::Fields);
+/// On what terms a connection's requests are taken.
+#[derive(Debug)]
+pub(in crate::proxy) struct Terms {
+    /// Fields of a request, at most.
+    pub(in crate::proxy) fields: usize,
+    /// Which hosts they may be for, if the client named one.
+    pub(in crate::proxy) named: Option<Named>,
+}
+
+impl Terms {
+    /// Checks a request and turns it, in place, into one that HTTP/1.1 can carry.
+    pub(in crate::proxy) fn prepare(&self, parts: &mut Parts) -> Result<(), Refusal> {
+        // A field that is sent in pieces counts as often as it was sent.
+        if parts.headers.len() > self.fields {
+            return Err(Refusal::Fields);
+        }
+        if parts.headers.values().any(has_outer_space) {
+            return Err(Refusal::Field);
+        }
+        if parts.method == Method::CONNECT {
+            extended(parts)?;
+        }
+        target(&parts.method, &parts.uri)?;
+        let host = host(&parts.uri, &parts.headers)?;
+        if self.named.as_ref().is_some_and(|n| !n.is_for(host)) {
+            return Err(Refusal::Misdirected);
+        }
+        join_cookies(&mut parts.headers);
+        Ok(())
     }
-    if parts.headers.values().any(has_outer_space) {
-        return Err(Refusal::Field);
-    }
-    if parts.method == Method::CONNECT {
-        extended(parts)?;
-    }
-    target(&parts.method, &parts.uri)?;
-    let host = host(&parts.uri, &parts.headers)?;
-    if named.is_some_and(|named| !named.is_for(host)) {
-        return Err(Refusal::Misdirected);
-    }
-    join_cookies(&mut parts.headers);
-    Ok(())
 }
 
 /// RFC 9113 section 8.2.1.
@@ -69,29 +78,16 @@ fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<&'a str, Refusal> {
         return Err(Refusal::Host);
     }
     let authority = uri.authority().map(http::uri::Authority::as_str);
+    let secure = uri.scheme_str() != Some("http");
+    let same = |one: &str, other: &str| is_same(one.as_bytes(), other.as_bytes(), secure);
     let found = match (authority, host) {
-        (Some(authority), Some(host)) if !same(authority, host, uri.scheme_str()) => None,
+        (Some(authority), Some(host)) if !same(authority, host) => None,
         (Some(found), _) | (None, Some(found)) => Some(found),
         (None, None) => None,
     };
     found
-        .filter(|found| !found.is_empty() && !found.contains('@'))
+        .filter(|found| is_valid(found.as_bytes()))
         .ok_or(Refusal::Host)
-}
-
-/// The default port may be written or not.
-fn same(authority: &str, host: &str, scheme: Option<&str>) -> bool {
-    let port = match scheme {
-        Some("http") => ":80",
-        _ => ":443",
-    };
-    let bare = |text: &'_ str| -> usize { text.strip_suffix(port).unwrap_or(text).len() };
-    let cut = |text: &str| {
-        text.as_bytes()
-            .get(..bare(text))
-            .map(<[u8]>::to_ascii_lowercase)
-    };
-    authority.eq_ignore_ascii_case(host) || cut(authority) == cut(host)
 }
 
 /// RFC 9113 section 8.2.3: pieces of `Cookie` are one field for HTTP/1.1.
@@ -156,7 +152,11 @@ mod tests {
             builder = builder.header(*name, *value);
         }
         let (mut parts, ()) = builder.body(()).unwrap().into_parts();
-        prepare(&mut parts, 100, None)?;
+        let terms = Terms {
+            fields: 100,
+            named: None,
+        };
+        terms.prepare(&mut parts)?;
         Ok(parts)
     }
 
@@ -179,6 +179,10 @@ mod tests {
         );
         assert!(prepared("/", &[("host", "a.example")]).is_ok());
         assert_eq!(prepared("/", &[]).err(), Some(Refusal::Host));
+        for host in ["a, b", "a/b", "a b", "a:b", "a%20b", "u@a", "", ":80"] {
+            let alone = prepared("/", &[("host", host)]);
+            assert_eq!(alone.err(), Some(Refusal::Host), "{host}");
+        }
         let userinfo = prepared("https://u:p@a.example/", &[]);
         assert_eq!(userinfo.err(), Some(Refusal::Host));
     }

@@ -5,7 +5,7 @@ use super::bytes::HOST;
 
 /// Returns whether this is a host with an optional port, as an `http` target may have it: not empty,
 /// nothing encoded, no user, no list.
-pub(super) fn is_valid(host: &[u8]) -> bool {
+pub(in crate::proxy) fn is_valid(host: &[u8]) -> bool {
     let (name, port) = split(host);
     let named = match name {
         [b'[', inner @ .., b']'] => {
@@ -24,7 +24,7 @@ pub(super) fn is_valid(host: &[u8]) -> bool {
 
 /// Returns whether two of them are the same. Letter case does not matter, nor whether the default
 /// port is named.
-pub(super) fn is_same(one: &[u8], other: &[u8], secure: bool) -> bool {
+pub(in crate::proxy) fn is_same(one: &[u8], other: &[u8], secure: bool) -> bool {
     let default: &[u8] = if secure { b"443" } else { b"80" };
     let port = |port: Option<&[u8]>| port.is_some_and(|p| !p.is_empty() && p != default);
     let ((one, mine), (other, theirs)) = (split(one), split(other));
@@ -34,7 +34,8 @@ pub(super) fn is_same(one: &[u8], other: &[u8], secure: bool) -> bool {
         && (!port(mine) || mine == theirs)
 }
 
-fn split(host: &[u8]) -> (&[u8], Option<&[u8]>) {
+/// Returns the name or address, and the port where one is written.
+pub(in crate::proxy) fn split(host: &[u8]) -> (&[u8], Option<&[u8]>) {
     let colon = host.iter().rposition(|b| *b == b':');
     match colon {
         Some(at) if !host.ends_with(b"]") => {

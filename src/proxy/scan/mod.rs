@@ -8,9 +8,9 @@
 mod bytes;
 mod chunked;
 mod head;
-mod host;
+pub(in crate::proxy) mod host;
 mod line;
-mod proxied;
+pub(in crate::proxy) mod proxied;
 mod reason;
 
 pub use proxied::Malformed;

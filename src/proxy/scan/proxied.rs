@@ -8,7 +8,9 @@ use std::net::SocketAddr;
 
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 /// The longest line of version 1.
-const LINE: usize = 107;
+pub(in crate::proxy) const LINE: usize = 107;
+/// What stands before the addresses in version 2; the last two bytes are the length of what follows.
+pub(in crate::proxy) const HEAD: usize = 16;
 /// The longest header of version 2 that is taken: addresses and some kilobytes of notes.
 const BLOCK: usize = 4_096;
 
@@ -29,7 +31,7 @@ pub struct Malformed;
 pub fn proxied(bytes: &[u8]) -> Result<Option<Proxied>, Malformed> {
     let same = |wanted: &[u8]| wanted.iter().zip(bytes).all(|(a, b)| a == b);
     if same(SIGNATURE) {
-        return if bytes.len() < 16 {
+        return if bytes.len() < HEAD {
             Ok(None)
         } else {
             block(bytes)
@@ -88,7 +90,7 @@ fn line(line: &[u8]) -> Result<Option<SocketAddr>, Malformed> {
 
 /// Reads a block of version 2.
 fn block(bytes: &[u8]) -> Result<Option<Proxied>, Malformed> {
-    let (head, rest) = bytes.split_first_chunk::<16>().ok_or(Malformed)?;
+    let (head, rest) = bytes.split_first_chunk::<HEAD>().ok_or(Malformed)?;
     let [command, family, high, low] = [head[12], head[13], head[14], head[15]];
     let length = usize::from(u16::from_be_bytes([high, low]));
     if command >> 4 != 2 || length > BLOCK {
@@ -97,7 +99,7 @@ fn block(bytes: &[u8]) -> Result<Option<Proxied>, Malformed> {
     let Some(body) = rest.get(..length) else {
         return Ok(None);
     };
-    let len = 16 + length;
+    let len = HEAD + length;
     let client = match (command & 0xf, family) {
         // LOCAL, the balancer's own check, whose addresses are to be ignored; or no address.
         (0, _) | (1, 0x00) => None,

@@ -19,6 +19,7 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::CertifiedKey;
 use sha2::Digest;
 use sha2::Sha256;
+use std::cell::RefCell;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -58,7 +59,6 @@ impl Contents {
 #[derive(Debug)]
 pub(super) struct Loaded {
     pub(super) config: Arc<ServerConfig>,
-    pub(super) choice: Arc<Choice>,
     /// Who signs the certificates of clients, in PEM.
     client_ca: Option<Vec<u8>>,
 }
@@ -89,16 +89,14 @@ impl Loaded {
             (Some(path), Some(pem)) => Some(verifier(path, pem, &provider)?),
             _ => None,
         };
-        let choice = Arc::new(Choice(all));
         let kept = before.filter(|before| before.client_ca == client_ca);
         let tickets = match kept {
             Some(before) => Arc::clone(&before.config.ticketer),
             None => ring::Ticketer::new().map_err(|error| format!("no tickets: {error}"))?,
         };
-        let config = config(conf, provider, verifier, Arc::clone(&choice), tickets)?;
+        let config = config(conf, provider, verifier, Choice(all), tickets)?;
         Ok(Self {
             config: Arc::new(config),
-            choice,
             client_ca,
         })
     }
@@ -108,7 +106,7 @@ fn config(
     conf: &rules::ListenTls,
     provider: Arc<CryptoProvider>,
     verifier: Option<Arc<dyn ClientCertVerifier>>,
-    choice: Arc<Choice>,
+    choice: Choice,
     tickets: Arc<dyn ProducesTickets>,
 ) -> Result<ServerConfig, String> {
     let versions: &[_] = if conf.only_tls13 {
@@ -123,7 +121,7 @@ fn config(
         Some(verifier) => builder.with_client_cert_verifier(verifier),
         None => builder.with_no_client_auth(),
     };
-    let mut config = builder.with_cert_resolver(choice);
+    let mut config = builder.with_cert_resolver(Arc::new(choice));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.ticketer = tickets;
     Ok(config)
@@ -176,12 +174,12 @@ fn verifier(
 
 /// The certificates of a listener; the first is for everybody whom none of them names.
 #[derive(Debug)]
-pub(super) struct Choice(Vec<Arc<CertifiedKey>>);
+struct Choice(Vec<Arc<CertifiedKey>>);
 
 impl Choice {
     /// Returns the certificate for a name: one that covers it and that the client can verify, or
     /// else covers it, or else the first.
-    pub(super) fn choose(
+    fn choose(
         &self,
         name: Option<&str>,
         schemes: &[SignatureScheme],
@@ -197,10 +195,17 @@ impl Choice {
     }
 }
 
+tokio::task_local! {
+    /// What the handshake that is under way has chosen, for who shakes hands: a session does not tell.
+    pub(super) static CHOSEN: RefCell<Option<Arc<CertifiedKey>>>;
+}
+
 impl ResolvesServerCert for Choice {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let chosen = self.choose(hello.server_name(), hello.signature_schemes());
-        chosen.map(Arc::clone)
+        let chosen = self.choose(hello.server_name(), hello.signature_schemes())?;
+        // An error means that nobody wants to know.
+        let _told = CHOSEN.try_with(|told| *told.borrow_mut() = Some(Arc::clone(chosen)));
+        Some(Arc::clone(chosen))
     }
 }
 

@@ -1,11 +1,11 @@
 //! One handshake, within its time; what failed is counted by why.
 
 use super::Tls;
-use super::certificates::Loaded;
+use super::certificates::CHOSEN;
 use super::certificates::covers;
+use crate::proxy::scan::host;
 use rustls::HandshakeKind;
 use rustls::ProtocolVersion;
-use rustls::ServerConnection;
 use rustls::sign::CertifiedKey;
 use std::cell::RefCell;
 use std::io;
@@ -22,8 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A client whose handshake is done.
 pub(in crate::proxy) struct Handshaken<S> {
     pub(in crate::proxy) stream: TlsStream<S>,
-    pub(in crate::proxy) http2: bool,
     pub(in crate::proxy) version: &'static str,
+    pub(in crate::proxy) http2: bool,
+    /// Which hosts a connection of HTTP/2 is for, if the client named one.
     pub(in crate::proxy) named: Option<Named>,
 }
 
@@ -33,11 +34,13 @@ impl Tls {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let loaded = self.loaded.load_full();
-        let acceptor = TlsAcceptor::from(Arc::clone(&loaded.config));
-        let shaking = tokio::time::timeout(PATIENCE, acceptor.accept(socket));
-        let why = match shaking.await {
-            Ok(Ok(stream)) => return Some(self.accepted(stream, &loaded)),
+        let acceptor = TlsAcceptor::from(Arc::clone(&self.loaded.load().config));
+        let shaking = CHOSEN.scope(RefCell::default(), async {
+            let stream = acceptor.accept(socket).await?;
+            Ok((stream, CHOSEN.with(RefCell::take)))
+        });
+        let why = match tokio::time::timeout(PATIENCE, shaking).await {
+            Ok(Ok((stream, shown))) => return Some(self.accepted(stream, shown)),
             Ok(Err(error)) => {
                 tracing::debug!(%error, "a handshake failed");
                 reason(&error)
@@ -49,7 +52,7 @@ impl Tls {
         None
     }
 
-    fn accepted<S>(&self, stream: TlsStream<S>, loaded: &Loaded) -> Handshaken<S> {
+    fn accepted<S>(&self, stream: TlsStream<S>, shown: Option<Arc<CertifiedKey>>) -> Handshaken<S> {
         let session = stream.get_ref().1;
         let version = match session.protocol_version() {
             Some(ProtocolVersion::TLSv1_2) => "1.2",
@@ -62,10 +65,12 @@ impl Tls {
         };
         let name = "supplant_tls_handshakes_total";
         self.metrics.counter(name, &[version, kind]).inc();
+        let http2 = session.alpn_protocol() == Some(b"h2");
+        let named = session.server_name().zip(shown).filter(|_| http2);
         Handshaken {
             version,
-            http2: session.alpn_protocol() == Some(b"h2"),
-            named: Named::new(session, loaded),
+            http2,
+            named: named.map(|(host, shown)| Named::new(host, shown)),
             stream,
         }
     }
@@ -82,19 +87,20 @@ pub(in crate::proxy) struct Named {
 }
 
 impl Named {
-    fn new(session: &ServerConnection, loaded: &Loaded) -> Option<Self> {
-        let host = session.server_name()?;
-        Some(Self {
+    fn new(host: &str, certificate: Arc<CertifiedKey>) -> Self {
+        Self {
             host: host.to_owned(),
-            certificate: Arc::clone(loaded.choice.choose(Some(host), &[])?),
+            certificate,
             covered: RefCell::default(),
-        })
+        }
     }
 
     /// Returns whether requests for a host, which may carry a port, belong here (RFC 9110 section
     /// 7.4).
     pub(in crate::proxy) fn is_for(&self, authority: &str) -> bool {
-        let host = without_port(authority).trim_end_matches('.');
+        let (name, _) = host::split(authority.as_bytes());
+        let host = authority.get(..name.len()).unwrap_or(authority);
+        let host = host.trim_matches(['[', ']']).trim_end_matches('.');
         if host.eq_ignore_ascii_case(&self.host) {
             return true;
         }
@@ -111,13 +117,6 @@ impl Named {
     }
 }
 
-fn without_port(authority: &str) -> &str {
-    if let Some(rest) = authority.strip_prefix('[') {
-        return rest.split(']').next().unwrap_or(rest);
-    }
-    authority.split(':').next().unwrap_or(authority)
-}
-
 /// Returns why a handshake failed, for the label.
 fn reason(error: &io::Error) -> &'static str {
     let inner = error.get_ref().and_then(|e| e.downcast_ref());
@@ -131,22 +130,5 @@ fn reason(error: &io::Error) -> &'static str {
         Some(rustls::Error::InvalidMessage(_)) => "not_tls",
         Some(_) => "protocol",
         None => "closed",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_port_is_no_part_of_a_host() {
-        for (authority, host) in [
-            ("a.example", "a.example"),
-            ("a.example:8443", "a.example"),
-            ("[::1]:8443", "::1"),
-            ("192.0.2.1:1", "192.0.2.1"),
-        ] {
-            assert_eq!(without_port(authority), host);
-        }
     }
 }

@@ -10,6 +10,7 @@ use rustls::ClientConfig;
 use rustls::ClientConnection;
 use rustls::RootCertStore;
 use rustls::StreamOwned;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::ServerName;
@@ -40,14 +41,18 @@ impl Authority {
     }
 
     pub(crate) fn issue(&self, names: &[&str]) -> Pair {
+        self.issue_for(&KeyPair::generate().unwrap(), names)
+    }
+
+    /// Issues a certificate whose key a client may be unable to verify.
+    pub(crate) fn issue_for(&self, key: &KeyPair, names: &[&str]) -> Pair {
         let names: Vec<String> = names.iter().map(|&n| n.to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
         params.extended_key_usages = vec![
             ExtendedKeyUsagePurpose::ServerAuth,
             ExtendedKeyUsagePurpose::ClientAuth,
         ];
-        let key = KeyPair::generate().unwrap();
-        let cert = params.signed_by(&key, &self.0).unwrap();
+        let cert = params.signed_by(key, &self.0).unwrap();
         Pair {
             cert: cert.pem(),
             key: key.serialize_pem(),
@@ -73,10 +78,36 @@ impl Authority {
         alpn: &[&str],
         shows: Option<&Pair>,
     ) -> ClientConfig {
+        self.client_with(
+            rustls::crypto::ring::default_provider(),
+            versions,
+            alpn,
+            shows,
+        )
+    }
+
+    /// A client that cannot verify a signature by Ed25519.
+    pub(crate) fn client_without_ed25519(&self, alpn: &[&str]) -> ClientConfig {
+        let mut provider = rustls::crypto::ring::default_provider();
+        let known = &mut provider.signature_verification_algorithms;
+        let kept = known.mapping.iter().copied();
+        let kept: Vec<_> = kept
+            .filter(|(scheme, _)| *scheme != rustls::SignatureScheme::ED25519)
+            .collect();
+        known.mapping = kept.leak();
+        self.client_with(provider, &[&rustls::version::TLS13], alpn, None)
+    }
+
+    fn client_with(
+        &self,
+        provider: CryptoProvider,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+        alpn: &[&str],
+        shows: Option<&Pair>,
+    ) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(self.0.der().clone()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
+        let builder = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(versions)
             .unwrap()
             .with_root_certificates(roots);

@@ -154,15 +154,15 @@ impl Pool {
                 held.target.take(now, plan.repeatable, tunnel).await
             };
             let was_kept = kept.is_some();
-            let made = if let Some(sender) = kept {
+            let connected = if let Some(sender) = kept {
                 Ok((sender, Duration::ZERO))
             } else {
                 let started = Instant::now();
                 // Boxed, since it is rare: a request on a kept connection carries no room for it.
-                let made = Box::pin(held.target.connect(backend, course.fresh, tunnel)).await;
-                made.map(|sender| (sender, started.elapsed()))
+                let dialed = Box::pin(held.target.connect(backend, course.fresh, tunnel)).await;
+                dialed.map(|sender| (sender, started.elapsed()))
             };
-            match made {
+            match connected {
                 Err(error) => course.unconnected(error)?,
                 Ok((sender, connect)) => {
                     let tried = self

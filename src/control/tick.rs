@@ -90,7 +90,8 @@ impl Failures {
 
     /// Takes the counts of this beat and returns what came within the last minute.
     fn note(&mut self, now: [u64; 2]) -> [u64; 2] {
-        let first = self.0.front().copied().unwrap_or([0, 0]);
+        // What was counted before the first beat may be older than a minute.
+        let first = self.0.front().copied().unwrap_or(now);
         self.0.push_back(now);
         if self.0.len() > Self::BEATS {
             self.0.pop_front();
@@ -437,6 +438,17 @@ fn allow_line(endpoint: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn failures_are_those_of_the_last_minute_from_the_first_beat_on() {
+        let mut failures = Failures::default();
+        assert_eq!(failures.note([7, 3]), [0, 0], "they may be old");
+        assert_eq!(failures.note([8, 3]), [1, 0]);
+        for _ in 0..Failures::BEATS {
+            failures.note([8, 5]);
+        }
+        assert_eq!(failures.note([9, 5]), [1, 0]);
+    }
 
     #[test]
     fn the_line_that_allows_an_endpoint_names_its_captures() {

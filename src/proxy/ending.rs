@@ -442,7 +442,15 @@ impl Drop for Ending {
                 }
             }
             How::Failed(kind) => {
-                if !matches!(kind, ErrorKind::Client | ErrorKind::TooLarge) {
+                // The client's own doing, and what we lack or refuse, is no failure of the side.
+                if !matches!(
+                    kind,
+                    ErrorKind::Client
+                        | ErrorKind::TooLarge
+                        | ErrorKind::Local
+                        | ErrorKind::Busy
+                        | ErrorKind::NoTunnel
+                ) {
                     self.lane.tally().failed(self.side);
                 }
                 self.lane

@@ -103,11 +103,7 @@ pub(super) async fn call(
         let sent = pool
             .send(backend, plan, &mut make)
             .await
-            .map_err(|error| match error.kind {
-                ErrorKind::Local => Failed::Local,
-                ErrorKind::ResponseTimeout => Failed::Timeout,
-                kind => Failed::Error(kind),
-            })?;
+            .map_err(|error| Failed::of(error.kind))?;
         let status = sent.response.status().as_u16();
         let first_byte = sent.head_at.duration_since(sent.sent_at);
         job.lane.observe_head(side, role, status, first_byte);
@@ -162,6 +158,15 @@ fn timed_out(deadline: Instant) -> Failed {
 }
 
 impl Failed {
+    /// That as many requests are under way as we allow says nothing about the side.
+    fn of(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::Local | ErrorKind::Busy => Self::Local,
+            ErrorKind::ResponseTimeout => Self::Timeout,
+            kind => Self::Error(kind),
+        }
+    }
+
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Error(kind) => kind.as_str(),
@@ -258,4 +263,18 @@ async fn next_frame<B: Body + Unpin>(
     body: &mut B,
 ) -> Option<Result<http_body::Frame<B::Data>, B::Error>> {
     std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_we_lack_is_not_the_fault_of_a_side() {
+        assert_eq!(Failed::of(ErrorKind::Local), Failed::Local);
+        assert_eq!(Failed::of(ErrorKind::Busy), Failed::Local);
+        assert_eq!(Failed::of(ErrorKind::ResponseTimeout), Failed::Timeout);
+        let closed = ErrorKind::Closed;
+        assert_eq!(Failed::of(closed), Failed::Error(closed));
+    }
 }

@@ -195,6 +195,7 @@ fn run(worker: Worker, mut jobs: mpsc::Receiver<Job>, mut stopped: watch::Receiv
                     Some(done) => worker.finished(&done),
                     None => break,
                 },
+                now = beat.tick() => worker.expire(now),
                 () = &mut patience => break,
             }
         }

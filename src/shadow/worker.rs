@@ -102,7 +102,7 @@ impl Worker {
     ) -> Self {
         Self {
             thread,
-            pool: Pool::new(IDLE_MAX),
+            pool: Pool::of_copies(IDLE_MAX),
             deltas,
             writer,
             key,
@@ -257,11 +257,13 @@ impl Worker {
             Compared::Differs(differences) => differences,
         };
         let known = job.lane.known();
-        let noisy = |d: &Difference| known.is_noisy(&plan.endpoint, &d.key);
+        let mut all_noisy = true;
         for difference in &differences {
+            let noisy = known.is_noisy(&plan.endpoint, &difference.key);
+            all_noisy &= noisy;
             let verdict = if !plan.checked {
                 "unchecked"
-            } else if noisy(difference) {
+            } else if noisy {
                 "noisy"
             } else {
                 "undecided"
@@ -273,7 +275,7 @@ impl Worker {
             Outcome::Masked(Masked::OwnHeader)
         } else if differences.is_empty() {
             Outcome::Match
-        } else if differences.iter().all(noisy) {
+        } else if all_noisy {
             Outcome::Masked(Masked::Noise)
         } else {
             Outcome::Divergence

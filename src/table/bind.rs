@@ -234,7 +234,7 @@ pub fn bind(snapshot: Snapshot, previous: Option<&Table>, metrics: &Metrics) -> 
             let kept = previous
                 .and_then(|table| table.backends.iter().find(|b| b.config() == config))
                 .map(Arc::clone);
-            kept.unwrap_or_else(|| Arc::new(Backend::counted(config.clone(), metrics)))
+            kept.unwrap_or_else(|| Arc::new(Backend::new(config.clone(), metrics)))
         })
         .collect();
     let now = Instant::now();

@@ -251,7 +251,7 @@ impl Lane {
 
     /// Returns whether the budget lets one more request fall back to legacy, and takes it if so.
     pub fn fallback_passes(&self, budget: Share) -> bool {
-        let all = self.tally().read().requests;
+        let all = self.tally().requests();
         self.state.fallbacks.requests_so_far(all, budget);
         self.state.fallbacks.take(0)
     }

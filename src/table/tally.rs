@@ -113,6 +113,11 @@ impl Tally {
         self.retired_hits.fetch_add(1, Relaxed);
     }
 
+    /// Returns how many requests there were.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Relaxed)
+    }
+
     /// Returns how many requests have not ended.
     pub fn pending(&self) -> i64 {
         self.pending.load(Relaxed)
@@ -122,7 +127,7 @@ impl Tally {
     pub fn read(&self) -> Counts {
         Counts {
             outcomes: std::array::from_fn(|i| self.outcomes[i].load(Relaxed)),
-            requests: self.requests.load(Relaxed),
+            requests: self.requests(),
             control_pairs: self.controls(ControlEnd::Sandwiched)
                 + self.controls(ControlEnd::Latency),
             control_failed: self.controls(ControlEnd::Failed),

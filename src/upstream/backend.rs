@@ -2,11 +2,10 @@
 
 use super::budget::Budget;
 use super::circuit::Circuit;
-use super::circuit::Passage;
+use super::circuit::Pass;
 use super::endpoint::Endpoint;
 use super::error::Error;
 use super::error::ErrorKind;
-use super::pool::is_failure;
 use super::resolve;
 use super::tls;
 use super::tls::Stamp;
@@ -63,14 +62,9 @@ pub struct Wellness {
 }
 
 impl Backend {
-    /// Makes a backend whose literal addresses are usable at once; names wait for
-    /// [`resolve`](super::resolve). Nobody sees what it counts.
-    pub fn new(config: rules::Backend) -> Self {
-        Self::counted(config, &Metrics::new())
-    }
-
-    /// Makes a backend that counts in `metrics`.
-    pub fn counted(config: rules::Backend, metrics: &Metrics) -> Self {
+    /// Makes a backend that counts in `metrics`. Its literal addresses are usable at once; names wait
+    /// for [`resolve`](super::resolve).
+    pub fn new(config: rules::Backend, metrics: &Metrics) -> Self {
         static IDS: AtomicUsize = AtomicUsize::new(0);
         let literals = resolve::literals(&config);
         let backend = Self {
@@ -126,11 +120,11 @@ impl Backend {
             return Ok(Permit(None));
         };
         match circuit.ask(self.millis(Instant::now())) {
-            Passage::Shut => {
+            Pass::Shut => {
                 self.refused("circuit");
                 Err(ErrorKind::CircuitOpen)
             }
-            passage => Ok(Permit(Some((Arc::clone(self), passage)))),
+            pass => Ok(Permit(Some((Arc::clone(self), pass)))),
         }
     }
 
@@ -177,10 +171,10 @@ impl Backend {
         Arc::downgrade(&self.alive)
     }
 
-    /// Takes what a resolution found; `keep_all` where a name did not resolve.
-    pub(super) fn publish(&self, found: Vec<Endpoint>, keep_all: bool) {
+    /// Takes what a resolution found; of what did not resolve stays what is known.
+    pub(super) fn publish(&self, found: Vec<Endpoint>, failed: &[(&str, u16)]) {
         let known = self.endpoints.load_full();
-        let now = resolve::merged(&known, found, keep_all);
+        let now = resolve::merged(&known, found, failed);
         let same = now.len() == known.len() && now.iter().zip(&*known).all(|(a, b)| a.is_same(b));
         if !same {
             self.endpoints.store(Arc::new(now));
@@ -248,9 +242,14 @@ impl Backend {
     }
 }
 
+/// Returns whether an answer says that the application behind it does not work.
+pub(super) fn is_failure(status: u16) -> bool {
+    matches!(status, 502..=504)
+}
+
 /// The right to send one request; tells the circuit how it went.
 #[derive(Debug, Default)]
-pub struct Permit(Option<(Arc<Backend>, Passage)>);
+pub struct Permit(Option<(Arc<Backend>, Pass)>);
 
 impl Permit {
     /// Tells that an answer came, and which.
@@ -266,13 +265,13 @@ impl Permit {
     }
 
     fn ended(&mut self, well: bool) {
-        let Some((backend, passage)) = self.0.take() else {
+        let Some((backend, pass)) = self.0.take() else {
             return;
         };
         let Some(circuit) = &backend.circuit else {
             return;
         };
-        if circuit.ended(passage, well, backend.millis(Instant::now())) {
+        if circuit.ended(pass, well, backend.millis(Instant::now())) {
             let name = &*backend.config.name;
             tracing::warn!(
                 backend = name,
@@ -285,10 +284,10 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if let Some((backend, passage)) = self.0.take()
+        if let Some((backend, pass)) = self.0.take()
             && let Some(circuit) = &backend.circuit
         {
-            circuit.left(passage);
+            circuit.left(pass);
         }
     }
 }
@@ -307,7 +306,7 @@ mod tests {
         };
         let mut config = rules::Backend::new("legacy", vec![endpoint]);
         change(&mut config);
-        Arc::new(Backend::new(config))
+        Arc::new(Backend::new(config, &Metrics::new()))
     }
 
     #[test]

@@ -6,7 +6,9 @@
 use crate::rules;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Acquire;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::Release;
 
 /// Seconds that are looked back on.
 const WINDOW: u64 = 10;
@@ -26,7 +28,7 @@ pub(super) struct Circuit {
 
 /// What a request may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Passage {
+pub(super) enum Pass {
     /// Pass.
     Free,
     /// Pass, as the one that tries.
@@ -49,30 +51,42 @@ impl Circuit {
         self.open_until.load(Relaxed) != 0
     }
 
-    pub(super) fn ask(&self, now: u64) -> Passage {
+    pub(super) fn ask(&self, now: u64) -> Pass {
         let until = self.open_until.load(Relaxed);
         if until == 0 {
-            return Passage::Free;
+            return Pass::Free;
         }
-        if now < until || self.trying.swap(true, Relaxed) {
-            return Passage::Shut;
+        if now < until || self.trying.swap(true, Acquire) {
+            return Pass::Shut;
         }
-        Passage::Trial
+        // Who tried before may have told how it went since `until` was read.
+        match self.open_until.load(Relaxed) {
+            0 => {
+                self.trying.store(false, Release);
+                Pass::Free
+            }
+            until if now < until => {
+                self.trying.store(false, Release);
+                Pass::Shut
+            }
+            _ => Pass::Trial,
+        }
     }
 
     /// Notes how a request went that passed; returns whether the circuit opened.
-    pub(super) fn ended(&self, passage: Passage, well: bool, now: u64) -> bool {
-        if passage == Passage::Trial {
-            self.trying.store(false, Relaxed);
+    pub(super) fn ended(&self, pass: Pass, well: bool, now: u64) -> bool {
+        if pass == Pass::Trial {
             if well {
                 for cell in &self.cells {
                     cell.store(0, Relaxed);
                 }
                 self.open_until.store(0, Relaxed);
-                return false;
+            } else {
+                self.open(now);
             }
-            self.open(now);
-            return true;
+            // Last, so that whoever tries next knows how this went.
+            self.trying.store(false, Release);
+            return !well;
         }
         if self.is_open() {
             return false;
@@ -86,9 +100,9 @@ impl Circuit {
     }
 
     /// Notes that the one that tried ended without telling anything.
-    pub(super) fn left(&self, passage: Passage) {
-        if passage == Passage::Trial {
-            self.trying.store(false, Relaxed);
+    pub(super) fn left(&self, pass: Pass) {
+        if pass == Pass::Trial {
+            self.trying.store(false, Release);
         }
     }
 
@@ -159,14 +173,14 @@ mod tests {
     fn it_opens_at_its_share_of_failures_once_there_is_enough_to_judge() {
         let circuit = circuit();
         for _ in 0..9 {
-            assert!(!circuit.ended(Passage::Free, false, 100));
+            assert!(!circuit.ended(Pass::Free, false, 100));
         }
-        assert!(circuit.ended(Passage::Free, false, 200));
-        assert_eq!(circuit.ask(300), Passage::Shut);
+        assert!(circuit.ended(Pass::Free, false, 200));
+        assert_eq!(circuit.ask(300), Pass::Shut);
         let circuit = self::circuit();
         for i in 0..100 {
             assert!(
-                !circuit.ended(Passage::Free, i % 3 != 0, i * 10),
+                !circuit.ended(Pass::Free, i % 3 != 0, i * 10),
                 "a third fails"
             );
         }
@@ -176,34 +190,28 @@ mod tests {
     fn what_is_older_than_the_window_does_not_count() {
         let circuit = circuit();
         for _ in 0..9 {
-            circuit.ended(Passage::Free, false, 100);
+            circuit.ended(Pass::Free, false, 100);
         }
-        assert!(!circuit.ended(Passage::Free, false, 10_100));
-        assert_eq!(circuit.ask(10_200), Passage::Free);
+        assert!(!circuit.ended(Pass::Free, false, 11_100));
+        assert_eq!(circuit.ask(11_200), Pass::Free);
     }
 
     #[test]
     fn after_its_time_one_at_a_time_tries() {
         let circuit = circuit();
         for _ in 0..10 {
-            circuit.ended(Passage::Free, false, 100);
+            circuit.ended(Pass::Free, false, 100);
         }
-        assert_eq!(circuit.ask(5_099), Passage::Shut);
-        assert_eq!(circuit.ask(5_100), Passage::Trial);
-        assert_eq!(circuit.ask(5_100), Passage::Shut);
-        circuit.left(Passage::Trial);
-        assert_eq!(circuit.ask(5_100), Passage::Trial);
-        assert!(
-            circuit.ended(Passage::Trial, false, 5_200),
-            "it opens again"
-        );
-        assert_eq!(circuit.ask(10_199), Passage::Shut);
-        assert_eq!(circuit.ask(10_200), Passage::Trial);
-        assert!(!circuit.ended(Passage::Trial, true, 10_300));
-        assert_eq!(circuit.ask(10_300), Passage::Free);
-        assert!(
-            !circuit.ended(Passage::Free, false, 10_400),
-            "it counts anew"
-        );
+        assert_eq!(circuit.ask(5_099), Pass::Shut);
+        assert_eq!(circuit.ask(5_100), Pass::Trial);
+        assert_eq!(circuit.ask(5_100), Pass::Shut);
+        circuit.left(Pass::Trial);
+        assert_eq!(circuit.ask(5_100), Pass::Trial);
+        assert!(circuit.ended(Pass::Trial, false, 5_200), "it opens again");
+        assert_eq!(circuit.ask(10_199), Pass::Shut);
+        assert_eq!(circuit.ask(10_200), Pass::Trial);
+        assert!(!circuit.ended(Pass::Trial, true, 10_300));
+        assert_eq!(circuit.ask(10_300), Pass::Free);
+        assert!(!circuit.ended(Pass::Free, false, 10_400), "it counts anew");
     }
 }

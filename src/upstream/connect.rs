@@ -1,7 +1,6 @@
 //! Connects to an address: TCP or a socket file.
 
 use super::error::Error;
-use super::error::ErrorKind;
 use crate::descriptors;
 use std::cell::RefCell;
 use std::fmt;
@@ -12,7 +11,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
-use std::time::Duration;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::io::ReadBuf;
@@ -59,8 +57,8 @@ pub enum Stream {
 }
 
 impl Stream {
-    /// Connects within `patience`.
-    pub async fn connect(address: &Address, patience: Duration) -> Result<Self, Error> {
+    /// Connects, however long that takes.
+    pub(super) async fn connect(address: &Address) -> Result<Self, Error> {
         let connecting = async {
             match address {
                 Address::Tcp(address) => {
@@ -80,10 +78,7 @@ impl Stream {
                 }
             }
         };
-        match tokio::time::timeout(patience, connecting).await {
-            Ok(done) => done.map_err(Error::connecting),
-            Err(_) => Err(Error::new(ErrorKind::ConnectTimeout)),
-        }
+        connecting.await.map_err(Error::connecting)
     }
 }
 

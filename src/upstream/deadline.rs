@@ -140,6 +140,17 @@ mod tests {
         let (met, ()) = tokio::join!(deadline.meet(never.as_mut()), sweeping);
         assert_eq!(met, None);
         deadline.reset(Instant::now() + second);
-        assert!(!deadline.slot.as_ref().unwrap().passed.get());
+        let mut later = std::pin::pin!(async {
+            tokio::time::sleep(second / 2).await;
+            7
+        });
+        let sweeping = async {
+            for _ in 0..3 {
+                tokio::time::sleep(second / 4).await;
+                deadlines.sweep(Instant::now());
+            }
+        };
+        let (met, ()) = tokio::join!(deadline.meet(later.as_mut()), sweeping);
+        assert_eq!(met, Some(7), "set anew, it is met again");
     }
 }

@@ -4,6 +4,7 @@
 //! Moments are milliseconds since the backend was made; zero stands for never.
 
 use super::connect::Address;
+use super::head::bracketed;
 use crate::rules::Ejection;
 use crate::rules::Scheme;
 use std::sync::Arc;
@@ -59,12 +60,7 @@ impl Endpoint {
 
     /// Returns its name and port, as in an authority.
     pub(super) fn authority(&self) -> String {
-        let (host, port) = (&self.host, self.port);
-        if host.contains(':') {
-            format!("[{host}]:{port}")
-        } else {
-            format!("{host}:{port}")
-        }
+        format!("{}:{}", bracketed(&self.host), self.port)
     }
 
     /// Returns the scheme of its addresses as HTTP knows it.

@@ -119,13 +119,9 @@ impl Error {
 
     /// Sorts a failure that hyper reports on a connection that was made.
     pub(crate) fn speaking(error: hyper::Error) -> Self {
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
-        while let Some(current) = cause {
-            if let Some(ours) = current.downcast_ref::<Self>() {
-                let kind = ours.kind;
-                return Self::with(kind, error);
-            }
-            cause = current.source();
+        if let Some(ours) = cause::<Self>(&error) {
+            let kind = ours.kind;
+            return Self::with(kind, error);
         }
         let kind = if error.is_parse() {
             ErrorKind::Malformed
@@ -138,28 +134,16 @@ impl Error {
     /// Returns whether the application said that it has not looked at the request: it may be sent
     /// again, whatever it does (RFC 9113 section 8.7).
     pub(super) fn is_refusal(error: &hyper::Error) -> bool {
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-        while let Some(current) = cause {
-            if let Some(h2) = current.downcast_ref::<h2::Error>() {
-                let refused = h2.is_reset() && h2.reason() == Some(h2::Reason::REFUSED_STREAM);
-                // A stream gets a remote GOAWAY as its error only if its number is beyond it.
-                return h2.is_remote() && (refused || h2.is_go_away());
-            }
-            cause = current.source();
-        }
-        false
+        cause::<h2::Error>(error).is_some_and(|h2| {
+            let refused = h2.is_reset() && h2.reason() == Some(h2::Reason::REFUSED_STREAM);
+            // A stream gets a remote GOAWAY as its error only if its number is beyond it.
+            h2.is_remote() && (refused || h2.is_go_away())
+        })
     }
 
     /// Returns whether the application said that it takes no further request on the connection.
     pub(super) fn is_farewell(error: &hyper::Error) -> bool {
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-        while let Some(current) = cause {
-            if let Some(h2) = current.downcast_ref::<h2::Error>() {
-                return h2.is_go_away();
-            }
-            cause = current.source();
-        }
-        false
+        cause::<h2::Error>(error).is_some_and(h2::Error::is_go_away)
     }
 
     fn sentence(&self) -> &'static str {
@@ -180,4 +164,12 @@ impl Error {
             ErrorKind::CircuitOpen => "the backend is left alone for a while",
         }
     }
+}
+
+/// Returns the first error of a type among an error and its causes.
+fn cause<'e, E: std::error::Error + 'static>(
+    error: &'e (dyn std::error::Error + 'static),
+) -> Option<&'e E> {
+    std::iter::successors(Some(error), |error| error.source())
+        .find_map(|error| error.downcast_ref())
 }

@@ -3,6 +3,7 @@
 use super::Backend;
 use super::endpoint::Endpoint;
 use super::error::Error;
+use super::error::ErrorKind;
 use super::tls::Protocol;
 use crate::clock;
 use crate::rules::Health;
@@ -15,7 +16,6 @@ use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioExecutor;
 use hyper_util::rt::TokioIo;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Weak;
 use std::time::Duration;
@@ -45,7 +45,7 @@ pub fn tend(backend: &Arc<Backend>, tasks: &Tasks) {
     });
 }
 
-/// What the last answers of an address were.
+/// What the last answers of an endpoint were.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Row {
     good: u32,
@@ -68,7 +68,7 @@ impl Row {
 }
 
 async fn watch(backend: Weak<Backend>, health: Health) {
-    let mut rows = BTreeMap::new();
+    let mut rows = Vec::new();
     loop {
         {
             let Some(backend) = backend.upgrade() else {
@@ -77,39 +77,38 @@ async fn watch(backend: Weak<Backend>, health: Health) {
             round(&backend, &health, &mut rows).await;
         }
         // Several proxies do not ask at the same moment for ever.
-        let spread = Duration::from_millis(clock::chance() % 100);
         let interval = health.interval.max(Duration::from_millis(10));
-        tokio::time::sleep(interval.mul_f64(0.95) + interval.mul_f64(0.001) * millis(spread)).await;
+        let spread = u32::try_from(clock::chance() % 100).unwrap_or(0);
+        tokio::time::sleep(interval * (950 + spread) / 1_000).await;
     }
 }
 
-fn millis(span: Duration) -> u32 {
-    u32::try_from(span.as_millis()).unwrap_or(0)
-}
-
-async fn round(backend: &Arc<Backend>, health: &Health, rows: &mut BTreeMap<String, Row>) {
+async fn round(backend: &Arc<Backend>, health: &Health, rows: &mut Vec<(Arc<Endpoint>, Row)>) {
     let endpoints = backend.endpoints().to_vec();
-    let names: Vec<_> = endpoints.iter().map(|e| e.address.to_string()).collect();
-    rows.retain(|name, _| names.contains(name));
+    let row = |endpoint: &Arc<Endpoint>| {
+        let known = rows.iter().find(|(known, _)| Arc::ptr_eq(known, endpoint));
+        known.map_or_else(Row::default, |(_, row)| *row)
+    };
+    let now: Vec<_> = endpoints.iter().map(row).collect();
+    *rows = endpoints.into_iter().zip(now).collect();
     let mut asking = JoinSet::new();
-    let mut waiting = endpoints.into_iter();
+    let mut next = 0;
     loop {
         while asking.len() < AT_ONCE
-            && let Some(endpoint) = waiting.next()
+            && let Some((endpoint, _)) = rows.get(next)
         {
-            let (backend, health) = (Arc::clone(backend), health.clone());
-            asking.spawn(async move {
-                let good = is_good(&backend, &endpoint, &health).await;
-                (endpoint, good)
-            });
+            let (backend, endpoint) = (Arc::clone(backend), Arc::clone(endpoint));
+            let (health, place) = (health.clone(), next);
+            asking.spawn(async move { (place, is_good(&backend, &endpoint, &health).await) });
+            next += 1;
         }
         let Some(asked) = asking.join_next().await else {
             return;
         };
-        let Ok((endpoint, good)) = asked else {
+        let Ok((place, good)) = asked else {
             continue;
         };
-        let row = rows.entry(endpoint.address.to_string()).or_default();
+        let (endpoint, row) = &mut rows[place];
         let Some(well) = row.note(good, health) else {
             continue;
         };
@@ -143,7 +142,8 @@ async fn is_good(backend: &Backend, endpoint: &Endpoint, health: &Health) -> boo
 /// Asks on a connection of its own, so that being reachable is part of being well.
 async fn ask(backend: &Backend, endpoint: &Endpoint, health: &Health) -> Result<u16, Error> {
     let patience = backend.config().timeouts.connect;
-    let (stream, protocol) = endpoint.dial(backend, false, patience).await?;
+    let dialed = tokio::time::timeout(patience, endpoint.dial(backend, false)).await;
+    let (stream, protocol) = dialed.map_err(|_| Error::new(ErrorKind::ConnectTimeout))??;
     let stream = TokioIo::new(stream);
     let request = probe(backend, endpoint, health, protocol);
     match protocol {

@@ -3,7 +3,6 @@
 use super::body::Outgoing;
 use super::endpoint::Endpoint;
 use super::error::Error;
-use crate::rules::Scheme;
 use http::HeaderMap;
 use http::Request;
 use http::Uri;
@@ -222,12 +221,8 @@ pub(super) fn many_form(request: &mut Request<Outgoing>, endpoint: &Endpoint) {
         .filter(|host| !host.is_empty())
         .and_then(|host| Authority::try_from(host.as_bytes()).ok());
     let authority = named.or_else(|| Authority::try_from(endpoint.authority()).ok());
-    let scheme = match endpoint.scheme {
-        Scheme::Https => http::uri::Scheme::HTTPS,
-        Scheme::Http | Scheme::H2c => http::uri::Scheme::HTTP,
-    };
     let mut parts = http::uri::Parts::default();
-    parts.scheme = Some(scheme);
+    parts.scheme = http::uri::Scheme::try_from(endpoint.transport()).ok();
     parts.authority = authority;
     let target = request.uri().path_and_query().cloned();
     parts.path_and_query = Some(target.unwrap_or_else(|| PathAndQuery::from_static("/")));
@@ -247,6 +242,7 @@ fn without_connection(headers: &mut HeaderMap) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::Scheme;
     use crate::upstream::Address;
 
     fn endpoint(scheme: Scheme) -> Endpoint {

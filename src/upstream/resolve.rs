@@ -25,10 +25,9 @@ fn literal(endpoint: &rules::Endpoint) -> Option<Endpoint> {
             Some(Endpoint::new(address, Scheme::Http, "localhost".into(), 80))
         }
         rules::Endpoint::Tcp { scheme, host, port } => {
-            let bare = host.trim_start_matches('[').trim_end_matches(']');
-            let ip: IpAddr = bare.parse().ok()?;
+            let ip: IpAddr = host.parse().ok()?;
             let address = Address::Tcp(SocketAddr::new(ip, *port));
-            Some(Endpoint::new(address, *scheme, bare.into(), *port))
+            Some(Endpoint::new(address, *scheme, host.as_str().into(), *port))
         }
     }
 }
@@ -45,7 +44,8 @@ pub async fn resolve(backend: &Backend) -> Result<(), String> {
         return renewed;
     }
     let mut found = Vec::new();
-    let mut failed = None;
+    let mut failed = Vec::new();
+    let mut told = renewed;
     for endpoint in &config.endpoints {
         if let Some(endpoint) = literal(endpoint) {
             found.push(endpoint);
@@ -62,20 +62,21 @@ pub async fn resolve(backend: &Backend) -> Result<(), String> {
                 }));
             }
             Err(error) => {
-                failed.get_or_insert(format!("`{host}` does not resolve: {error}"));
+                failed.push((host.as_str(), *port));
+                told = told.and_then(|()| Err(format!("`{host}` does not resolve: {error}")));
             }
         }
     }
-    backend.publish(found, failed.is_some());
-    failed.map_or(renewed, Err)
+    backend.publish(found, &failed);
+    told
 }
 
-/// Returns what is known in place of what was found again, in an order that does not change with
-/// that of the answers, and at most so many.
+/// Returns what is known in place of what was found again, with what is known of the hosts and ports
+/// that failed, in an order that does not change with that of the answers, and at most so many.
 pub(super) fn merged(
     known: &[Arc<Endpoint>],
     found: Vec<Endpoint>,
-    keep_all: bool,
+    failed: &[(&str, u16)],
 ) -> Vec<Arc<Endpoint>> {
     let mut all: Vec<Arc<Endpoint>> = found
         .into_iter()
@@ -84,9 +85,8 @@ pub(super) fn merged(
             old.map_or_else(|| Arc::new(new), Arc::clone)
         })
         .collect();
-    if keep_all {
-        all.extend(known.iter().map(Arc::clone));
-    }
+    let stays = |old: &&Arc<Endpoint>| failed.contains(&(&*old.host, old.port));
+    all.extend(known.iter().filter(stays).map(Arc::clone));
     all.sort_by(|a, b| {
         let key = |e: &Endpoint| (e.address.clone(), e.scheme, Arc::clone(&e.host));
         key(a).cmp(&key(b))
@@ -100,25 +100,38 @@ pub(super) fn merged(
 mod tests {
     use super::*;
 
-    fn endpoint(port: u16) -> Endpoint {
-        let address = SocketAddr::new(IpAddr::from([127, 0, 0, 1]), port);
-        Endpoint::new(Address::Tcp(address), Scheme::Http, "app".into(), port)
+    fn of(host: &str, last: u8) -> Endpoint {
+        let address = SocketAddr::new(IpAddr::from([127, 0, 0, last]), 80);
+        Endpoint::new(Address::Tcp(address), Scheme::Http, host.into(), 80)
     }
 
     #[test]
     fn an_address_that_stays_keeps_its_state_and_one_that_goes_is_gone() {
-        let known = vec![Arc::new(endpoint(1)), Arc::new(endpoint(2))];
+        let known = vec![Arc::new(of("app", 1)), Arc::new(of("app", 2))];
         known[1].probed(false, 1);
-        let now = merged(&known, vec![endpoint(3), endpoint(2), endpoint(3)], false);
+        let found = vec![of("app", 3), of("app", 2), of("app", 3)];
+        let now = merged(&known, found, &[]);
         assert_eq!(now.len(), 2);
         assert!(now[0].is_ill() && !now[1].is_ill());
-        let now = merged(&known, vec![], true);
-        assert_eq!(
-            now.len(),
-            2,
-            "a name that does not resolve keeps what it had"
-        );
-        let many = (1..1_000).map(endpoint).collect();
-        assert_eq!(merged(&[], many, false).len(), ADDRESSES);
+        let many = (1..=u8::MAX).flat_map(|last| [of("app", last), of("other", last)]);
+        assert_eq!(merged(&[], many.collect(), &[]).len(), ADDRESSES);
+    }
+
+    #[test]
+    fn a_name_that_does_not_resolve_keeps_what_it_had_and_no_other_does() {
+        let known = vec![
+            Arc::new(of("dead", 1)),
+            Arc::new(of("app", 2)),
+            Arc::new(of("app", 3)),
+        ];
+        let now = merged(&known, vec![of("app", 3), of("app", 4)], &[("dead", 80)]);
+        let hosts: Vec<_> = now.iter().map(|e| (&*e.host, &e.address)).collect();
+        let address = |last| Address::Tcp(SocketAddr::from(([127, 0, 0, last], 80)));
+        let expected = [
+            ("dead", &address(1)),
+            ("app", &address(3)),
+            ("app", &address(4)),
+        ];
+        assert_eq!(hosts, expected);
     }
 }

@@ -208,7 +208,7 @@ impl Target {
     async fn dial(&self, backend: &Backend, one: bool) -> Result<Sender, Error> {
         let patience = backend.config().timeouts.connect;
         let dialing = async {
-            let (stream, protocol) = self.endpoint.dial(backend, one, patience).await?;
+            let (stream, protocol) = self.endpoint.dial(backend, one).await?;
             if !one {
                 self.speaks.set(Some(protocol));
             }
@@ -228,14 +228,13 @@ impl Target {
 }
 
 impl Endpoint {
-    /// Connects, and tells what is to be spoken.
+    /// Connects, however long that takes, and tells what is to be spoken.
     pub(super) async fn dial(
         &self,
         backend: &Backend,
         one: bool,
-        patience: Duration,
     ) -> Result<(Stream, Protocol), Error> {
-        let stream = Stream::connect(&self.address, patience).await?;
+        let stream = Stream::connect(&self.address).await?;
         match (self.scheme, stream) {
             (Scheme::Https, Stream::Tcp(stream)) => {
                 let tls = backend.tls()?;

@@ -35,8 +35,9 @@ pub(super) fn response_fields(mut headers: HeaderMap) -> HeaderMap {
     if !headers.keys().any(is_hop_by_hop) {
         return headers;
     }
-    if Nominated::of(&headers).is_some() {
-        return without_nominated(&headers);
+    let nominated = Nominated::of(&headers);
+    if nominated.is_some() {
+        return without(&nominated, &headers);
     }
     // Many servers write `Connection` last, where removing it leaves no gap.
     while let Some(last) = headers.keys().last().filter(|name| is_hop_by_hop(name)) {
@@ -60,8 +61,7 @@ pub(super) fn response_fields(mut headers: HeaderMap) -> HeaderMap {
     out
 }
 
-fn without_nominated(headers: &HeaderMap) -> HeaderMap {
-    let nominated = Nominated::of(headers);
+fn without(nominated: &Nominated, headers: &HeaderMap) -> HeaderMap {
     let mut out = HeaderMap::with_capacity(headers.len());
     for (name, value) in headers {
         if !is_hop_by_hop(name) && !nominated.takes(name) {

@@ -28,6 +28,7 @@ pub use names::Noticed;
 pub use passage::Leg;
 pub use passage::Passage;
 pub use reference::Origin;
+pub(super) use reference::bracketed;
 pub use traced::hops_left;
 pub use traced::reflection;
 

@@ -8,6 +8,7 @@ use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
 use http::header;
+use std::borrow::Cow;
 
 const REFRESH: HeaderName = HeaderName::from_static("refresh");
 
@@ -57,14 +58,8 @@ impl Authority {
             let rules::Endpoint::Tcp { host, port, .. } = endpoint else {
                 return None;
             };
-            let bare = host.trim_start_matches('[').trim_end_matches(']');
-            let host = if bare.contains(':') {
-                format!("[{bare}]")
-            } else {
-                bare.to_owned()
-            };
             Some(Self {
-                host: host.to_ascii_lowercase().into(),
+                host: bracketed(host).to_ascii_lowercase().into(),
                 port: Some(*port),
             })
         });
@@ -77,6 +72,15 @@ impl Authority {
 
     fn is(&self, other: &Self, default: u16) -> bool {
         self.host == other.host && self.port.unwrap_or(default) == other.port.unwrap_or(default)
+    }
+}
+
+/// Returns a host as it stands in an authority: an address of IPv6 in brackets.
+pub(in crate::upstream) fn bracketed(host: &str) -> Cow<'_, str> {
+    if host.contains(':') {
+        format!("[{host}]").into()
+    } else {
+        host.into()
     }
 }
 

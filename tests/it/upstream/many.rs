@@ -348,12 +348,21 @@ fn an_answer_whose_stream_is_reset_never_looks_whole() {
 
 #[test]
 fn an_application_that_refuses_everything_is_asked_so_often_and_no_more() {
-    let origin = Frames::start(|_| None, |told| Does::reset(told, 7, false));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let origin = Frames::start(
+        |_| None,
+        move |told| {
+            count.fetch_add(1, SeqCst);
+            Does::reset(told, 7, false)
+        },
+    );
     on_thread(async {
         let (pool, backend) = (Pool::new(8), origin.backend());
         let answer = Ask::post("/", &[b"x"]).answer(&pool, &backend).await;
         assert_eq!(answer.unwrap_err(), ErrorKind::Closed);
     });
+    assert_eq!(asked.load(SeqCst), 9, "once, and eight times again");
     assert_eq!(origin.acted(), 0);
 }
 

@@ -27,6 +27,7 @@ use std::time::Duration;
 use supplant::rules;
 use supplant::rules::Scheme;
 use supplant::tasks::Tasks;
+use supplant::telemetry::Metrics;
 use supplant::upstream;
 use supplant::upstream::Backend;
 use supplant::upstream::ErrorKind;
@@ -64,7 +65,7 @@ fn backend(
 ) -> Arc<Backend> {
     let mut config = rules::Backend::new("legacy", endpoints);
     change(&mut config);
-    Arc::new(Backend::new(config))
+    Arc::new(Backend::new(config, &Metrics::new()))
 }
 
 /// A body that streams, in pieces.

@@ -9,7 +9,37 @@ enum Does {
     Drop,
     /// The answer, and the connection ends without having said so.
     AnswerAndClose(String),
+    /// The answer, and a little later what nobody asked for.
+    AnswerTwice(String, &'static str),
     Stall,
+}
+
+/// Runs the deadlines of a pool.
+fn beat(pool: &Rc<Pool>) {
+    let pool = Rc::clone(pool);
+    tokio::task::spawn_local(async move {
+        loop {
+            tokio::time::sleep(upstream::BEAT).await;
+            pool.expire(Instant::now());
+        }
+    });
+}
+
+/// Sends a GET that may take 100 ms.
+async fn hurried(pool: &Pool, backend: &Backend) -> Result<Sent, ErrorKind> {
+    let mut make = || {
+        let mut request = Request::new(Outgoing::Empty);
+        request.headers_mut().insert("host", "a".parse().unwrap());
+        request
+    };
+    let plan = Plan {
+        repeatable: true,
+        progress: None,
+        response: Duration::from_millis(100),
+        now: Instant::now(),
+    };
+    let sent = pool.send(backend, plan, &mut make).await;
+    sent.map_err(|error| error.kind)
 }
 
 /// An origin that acts on requests and remembers their targets.
@@ -119,6 +149,11 @@ fn serve(
             Does::AnswerAndClose(text) => {
                 let _sent = stream.write_all(text.as_bytes());
                 return;
+            }
+            Does::AnswerTwice(text, stray) => {
+                stream.write_all(text.as_bytes()).unwrap();
+                pause(20);
+                stream.write_all(stray.as_bytes()).unwrap();
             }
             Does::Drop => return,
             Does::Stall => {
@@ -352,13 +387,7 @@ fn a_stalled_application_costs_its_time_and_is_not_asked_again() {
             Rc::new(Pool::new(8)),
             backend(vec![origin.endpoint()], |_| {}),
         );
-        let beat = Rc::clone(&pool);
-        tokio::task::spawn_local(async move {
-            loop {
-                tokio::time::sleep(upstream::BEAT).await;
-                beat.expire(Instant::now());
-            }
-        });
+        beat(&pool);
         let mut make = || {
             let mut request = Request::new(Outgoing::Empty);
             request.headers_mut().insert("host", "a".parse().unwrap());
@@ -491,6 +520,200 @@ fn an_answer_that_two_readers_could_take_for_different_things_is_no_answer() {
             assert_eq!(answer.expect(what).body, b"ok", "{what}");
         });
     }
+}
+
+/// An address whose connections are never taken: its queue is full.
+fn black_hole() -> (rules::Endpoint, Vec<TcpStream>, socket2::Socket) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    socket.bind(&any.into()).unwrap();
+    socket.listen(0).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    let mut held = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(50)) {
+        held.push(stream);
+    }
+    (endpoint(Scheme::Http, address), held, socket)
+}
+
+#[test]
+fn a_connection_that_does_not_come_about_is_load_of_its_endpoint() {
+    let (hole, _held, _socket) = black_hole();
+    let origin = Origin::start(|_| {
+        pause(150);
+        Does::Answer(ok(""))
+    });
+    let slow = on_thread(async {
+        let pool = Rc::new(Pool::new(64));
+        let backend = backend(vec![hole, origin.endpoint()], |config| {
+            config.timeouts.connect = Duration::from_secs(1);
+        });
+        let mut asking = Vec::new();
+        for _ in 0..40 {
+            let (pool, backend) = (Rc::clone(&pool), Arc::clone(&backend));
+            asking.push(tokio::task::spawn_local(async move {
+                let start = Instant::now();
+                let answer = Ask::get("/").answer(&pool, &backend).await;
+                assert!(answer.is_ok(), "{answer:?}");
+                start.elapsed() >= Duration::from_secs(1)
+            }));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let mut slow = 0;
+        for asking in asking {
+            slow += usize::from(asking.await.unwrap());
+        }
+        slow
+    });
+    assert!(slow <= 28, "{slow} of 40 waited for a connection");
+}
+
+#[test]
+fn an_endpoint_that_closes_every_new_connection_is_left_alone_and_costs_no_request() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let closing = endpoint(Scheme::Http, listener.local_addr().unwrap());
+    std::thread::spawn(move || listener.incoming().for_each(drop));
+    let origin = Origin::always();
+    on_thread(async {
+        // The thread looks at its sockets late, so that the end is there before a request is sent.
+        tokio::task::spawn_local(async {
+            loop {
+                std::thread::sleep(Duration::from_micros(200));
+                tokio::task::yield_now().await;
+            }
+        });
+        let pool = Pool::new(8);
+        let backend = backend(vec![closing, origin.endpoint()], |_| {});
+        for number in 0..30 {
+            let answer = Ask::post("/", &[b"x"]).answer(&pool, &backend).await;
+            assert!(answer.is_ok(), "{number}: {answer:?}");
+        }
+        let wellness = backend.wellness();
+        assert_eq!((wellness.well, wellness.ejected), (1, 1));
+    });
+    assert_eq!(origin.acted().len(), 30);
+}
+
+#[test]
+fn copies_tell_nothing_of_an_endpoint_to_clients() {
+    let stalls = |target: &str| match target {
+        "/bad" => Does::Answer("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n".into()),
+        "/good" => Does::Answer(ok("")),
+        _ => Does::Stall,
+    };
+    let (one, two) = (Origin::start(stalls), Origin::start(stalls));
+    on_thread(async {
+        let (clients, copies) = (Rc::new(Pool::new(8)), Rc::new(Pool::of_copies(8)));
+        beat(&clients);
+        beat(&copies);
+        let backend = backend(vec![one.endpoint(), two.endpoint()], |_| {});
+        for _ in 0..16 {
+            let failed = hurried(&copies, &backend).await.unwrap_err();
+            assert_eq!(failed, ErrorKind::ResponseTimeout);
+        }
+        for _ in 0..16 {
+            let bad = Ask::get("/bad").answer(&copies, &backend).await;
+            assert_eq!(bad.unwrap().status, 503);
+        }
+        assert_eq!(backend.wellness().ejected, 0);
+        // What clients saw stays, whatever copies see between it.
+        for _ in 0..9 {
+            let bad = Ask::get("/bad").answer(&clients, &backend).await;
+            assert_eq!(bad.unwrap().status, 503);
+            for _ in 0..8 {
+                let good = Ask::get("/good").answer(&copies, &backend).await;
+                assert_eq!(good.unwrap().status, 200);
+            }
+        }
+        assert!(backend.wellness().ejected > 0);
+    });
+}
+
+#[test]
+fn copies_that_lost_a_race_are_sent_again_and_leave_clients_their_repeats() {
+    // It ends a kept connection when the next request has come.
+    let odd = [AtomicBool::new(false), AtomicBool::new(false)];
+    let origin = Origin::start(move |target| {
+        if odd[usize::from(target == "/clients")].fetch_xor(true, SeqCst) {
+            Does::Drop
+        } else {
+            Does::Answer(ok(""))
+        }
+    });
+    on_thread(async {
+        let (clients, copies) = (Pool::new(8), Pool::of_copies(8));
+        let backend = backend(vec![origin.endpoint()], |_| {});
+        for (target, pool, count) in [("/copies", &copies, 300), ("/clients", &clients, 90)] {
+            for number in 0..count {
+                let answer = Ask::get(target).answer(pool, &backend).await;
+                assert!(answer.is_ok(), "{target}: {number}: {answer:?}");
+            }
+        }
+    });
+    let origin = Origin::start(|_| Does::Drop);
+    on_thread(async {
+        let copies = Pool::of_copies(8);
+        let backend = backend(vec![origin.endpoint(), origin.endpoint()], |_| {});
+        for _ in 0..20 {
+            let answer = Ask::get("/").answer(&copies, &backend).await;
+            assert_eq!(answer.unwrap_err(), ErrorKind::Closed);
+        }
+    });
+    assert_eq!(origin.acted().len(), 20, "a copy is dropped once");
+}
+
+#[test]
+fn what_is_not_http_is_no_race_and_what_nobody_asked_for_no_answer() {
+    let origin = Origin::start(|target| match target {
+        "/bad" => Does::Answer("SSH-2.0-OpenSSH_9\r\n\r\n".into()),
+        _ => Does::Answer(ok("")),
+    });
+    on_thread(async {
+        let (pool, backend) = (Pool::new(8), backend(vec![origin.endpoint()], |_| {}));
+        Ask::get("/").answer(&pool, &backend).await.unwrap();
+        let bad = Ask::get("/bad").answer(&pool, &backend).await;
+        assert_eq!(bad.unwrap_err(), ErrorKind::Malformed);
+    });
+    assert_eq!(origin.acted(), ["/", "/bad"], "once on the kept connection");
+    let stray = "HTTP/1.1 408 Late\r\nContent-Length: 4\r\n\r\nlate";
+    let origin = Origin::start(move |_| Does::AnswerTwice(ok(""), stray));
+    on_thread(async {
+        let (pool, backend) = (Pool::new(8), backend(vec![origin.endpoint()], |_| {}));
+        let ask = async |ask: Ask<'static>| {
+            let answer = ask.answer(&pool, &backend).await.unwrap();
+            assert_eq!((answer.status, &*answer.body), (200, &b"ok"[..]));
+        };
+        for _ in 0..3 {
+            ask(Ask::get("/")).await;
+            // The stray answer is in the kernel, and this thread has not looked yet.
+            pause(60);
+            ask(Ask::post("/", &[b"x"])).await;
+            tokio::time::sleep(Duration::from_millis(60)).await;
+        }
+    });
+    assert_eq!(origin.acted().len(), 6);
+}
+
+#[test]
+fn endpoints_of_one_address_are_asked_each_for_itself() {
+    let origin = Origin::always();
+    on_thread(async {
+        let tasks = Tasks::default();
+        let many = endpoint(Scheme::H2c, origin.address);
+        let backend = backend(vec![origin.endpoint(), many], |config| {
+            config.health = Some(rules::Health {
+                path: "/ping".into(),
+                interval: Duration::from_millis(20),
+                timeout: Duration::from_millis(200),
+                healthy: 2,
+                // More than may come in a row where one row served both.
+                unhealthy: 3,
+            });
+        });
+        upstream::tend(&backend, &tasks);
+        until(|| backend.wellness().ill == 1).await;
+        assert!(tasks.drain(Duration::from_secs(2)).await);
+    });
 }
 
 /// Seeded; `SEED` repeats a run.

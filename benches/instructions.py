@@ -6,7 +6,8 @@
 The program runs under callgrind and answers 8,000 requests, then anew 16,000; the difference is what
 8,000 requests cost, without start and end. The figure is held against the one in instructions.json: more
 than 3 % above it fails. `--keep` writes the new figure there, which belongs in the commit that explains
-it. Instructions move with the compiler and the libraries, so the figure names both.
+it. Instructions move with the compiler, whose version is kept beside the figure: with another the run is
+void, and exits with 2. The libraries are those of Cargo.lock. Needs valgrind.
 """
 
 import argparse
@@ -56,11 +57,17 @@ def main():
     parser.add_argument("--relay", help="target/release/examples/relay")
     parser.add_argument("--keep", action="store_true", help="writes the figures")
     parser.add_argument("--folder", default=os.path.join(tempfile.gettempdir(), "supplant-peers"))
+    parser.error = lambda words: sys.exit(f"{parser.prog}: error: {words}")  # not 2, which says void
     args = parser.parse_args()
-    os.makedirs(args.folder, exist_ok=True)
     if not shutil.which("valgrind"):
-        peers_lab.say("installing valgrind from Debian")
-        subprocess.run(["apt-get", "install", "-y", "-qq", "valgrind"], check=True, stdout=subprocess.DEVNULL)
+        sys.exit("this needs valgrind")
+    rustc = subprocess.run(["rustc", "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
+    with open(FIGURES) as file:
+        kept = json.load(file)
+    if rustc != kept["rustc"] and not args.keep:
+        peers_lab.say(f"void: the figures are of rustc {kept['rustc']}, this is {rustc}; --keep writes new ones")
+        sys.exit(peers.VOID)
+    os.makedirs(args.folder, exist_ok=True)
     lab = peers_lab.Lab(args)
 
     def proxy(port):
@@ -74,8 +81,6 @@ def main():
             found["relay"] = per_request(lab, "relay", relay)
     finally:
         lab.end()
-    with open(FIGURES) as file:
-        kept = json.load(file)
     bad = False
     for name, figure in found.items():
         before = kept["instructions"].get(name)
@@ -84,7 +89,6 @@ def main():
         peers_lab.say(f"{'MORE  ' if more else 'ok    '} {name}: {figure:,.0f} instructions a request"
                   + (f" ({figure / before - 1:+.1%} to {before:,})" if before else ""))
     if args.keep:
-        rustc = subprocess.run(["rustc", "--version"], capture_output=True, text=True).stdout.split()[1]
         kept = {"rustc": rustc, "instructions": {**kept["instructions"], **{k: round(v) for k, v in found.items()}}}
         with open(FIGURES, "w") as file:
             json.dump(kept, file, indent=1)

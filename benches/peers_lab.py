@@ -292,7 +292,7 @@ class Lab:
         return process, port
 
     def takes(self, more):
-        """Whether the product's `check` takes a key."""
+        """Whether the product's `check` takes a key that a later version has."""
         path = self.write("check.yaml", f"legacy: http://127.0.0.1:1\n{more}\n")
         return subprocess.run([self.args.proxy, "check", "--config", path], capture_output=True).returncode == 0
 

@@ -1,6 +1,6 @@
 #![no_main]
 
-#[path = "../targets.rs"]
+#[path = "../../tests/it/seeds/targets.rs"]
 #[allow(dead_code, reason = "each binary runs one of them")]
 mod targets;
 

@@ -99,9 +99,6 @@ def curl(stand, report):
             file.write(bytes(range(250)) * (size // 250 + 1))
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         for protocol, (flags, tls, version) in PROTOCOLS.items():
-            if protocol != "HTTP/1.0" and protocol != "HTTP/1.1" and not stand.can["tls"]:
-                report.skip(f"{protocol}: `check` refuses listen[].tls")
-                continue
             cases = {**CASES, **(CHUNKED if version == "1.1" else {})}
             if protocol == "h2c":  # curl 7.88 cannot use such a connection twice
                 del cases["several"], cases["redirect"]

@@ -34,10 +34,7 @@ def by_node(stand, report):
     why = modules(stand)
     if why:
         return report.skip(why)
-    if not stand.can["tls"]:
-        report.skip("undici over HTTP/2, node:http2: `check` refuses listen[].tls")
-    secure = lambda at: str(at.port(True)) if stand.can["tls"] else "0"
-    ask = lambda at: run(stand, "node_clients.mjs", str(at.port(False)), secure(at), stand.ca)[0]
+    ask = lambda at: run(stand, "node_clients.mjs", str(at.port(False)), str(at.port(True)), stand.ca)[0]
     whole = direct = ask(stand.server)
     odd = {k: v for k, v in direct.items() if str(v).startswith("failed")}
     report.check(not odd, "directly", f"{len(direct)} cases {odd or ''}")
@@ -57,8 +54,6 @@ def browser(stand, report):
     why = modules(stand)
     if why or not needed("chromium", "chromium"):
         return report.skip(why or "chromium is not installed")
-    if not stand.can["tls"]:
-        return report.skip("`check` refuses listen[].tls, and without TLS a browser speaks no HTTP/2")
     direct, *through = run(stand, "browser.mjs", str(stand.server.tls), *(str(f.tls) for f in stand.fronts.values()), patience=180)
     good = direct["said"].startswith("{") and "h2" in direct["protocols"] and not direct["faults"]
     report.check(good, "directly, over TLS and HTTP/2", direct)

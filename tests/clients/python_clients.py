@@ -60,9 +60,6 @@ class Named(HTTPAdapter):
 def by_requests(stand, report):
     report.begin("requests")
     for tls in (False, True):
-        if tls and not stand.can["tls"]:
-            report.skip("over TLS: `check` refuses listen[].tls")
-            continue
         compared(stand, report, "requests over TLS" if tls else "requests", tls, lambda port: with_requests(stand, port, tls))
 
 
@@ -94,9 +91,6 @@ def with_requests(stand, port, tls):
 def by_httpx(stand, report):
     report.begin("httpx")
     for what, tls, two in (("httpx", False, False), ("httpx over TLS", True, False), ("httpx HTTP/2 over TLS", True, True), ("httpx h2c", False, True)):
-        if (tls or two) and not stand.can["tls"]:
-            report.skip(f"{what}: `check` refuses listen[].tls")
-            continue
         compared(stand, report, what, tls, lambda port: with_httpx(stand, port, tls, two))
 
 

@@ -6,8 +6,8 @@
 Clients: curl, requests, httpx, websockets, grpcio, node's fetch and undici, a browser. Servers: hypercorn
 (HTTP/1.1, HTTP/2 over TLS, h2c, WebSocket), websockets, grpcio, and sockets that do one thing. Everything
 is copied to a second application meanwhile, so that a client that could tell would be found. Python
-packages go to an environment below DIR, node's beside these files, programs come from Debian. What the
-binary's `check` refuses because its version lacks it is skipped, aloud. Prints `N passed, N failed`.
+packages go to an environment below DIR, node's beside these files, programs come from Debian. Prints
+`N passed, N failed`.
 """
 
 import argparse
@@ -82,7 +82,7 @@ def tried(args, tools):
     stand = Stand(args.binary, report, args.quick, tools)
     try:
         stand.server, copies = stand.hypercorn(), stand.hypercorn()
-        fronts(stand, copies, report)
+        fronts(stand, copies)
         for name in args.only or NAMES:
             started = time.monotonic()
             signal.alarm(90 if args.quick else 240)
@@ -102,17 +102,11 @@ def tried(args, tools):
     return good
 
 
-def fronts(stand, copies, report):
-    """A proxy for each kind of upstream that the binary knows; one of them only where it must be quick."""
-    report.begin("fronts")
+def fronts(stand, copies):
+    """A proxy for each kind of upstream; one of them only where it must be quick."""
     stand.fronts = {"http": stand.front(f"http://127.0.0.1:{stand.server.plain}", f"http://127.0.0.1:{copies.plain}")}
-    if not stand.can["to-tls"]:
-        report.skip("to https: `check` refuses such endpoints")
-    elif not stand.quick:
+    if not stand.quick:
         stand.fronts["https"] = stand.front(f"https://localhost:{stand.server.tls}", f"http://127.0.0.1:{copies.plain}", ca=True)
-    if not stand.can["to-h2c"]:
-        report.skip("to h2c: `check` refuses such endpoints")
-    elif not stand.quick:
         stand.fronts["h2c"] = stand.front(f"h2c://127.0.0.1:{stand.server.plain}", f"http://127.0.0.1:{copies.plain}")
 
 

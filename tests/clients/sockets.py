@@ -145,15 +145,14 @@ async def left(front, report, word, context):
 
 
 async def over_one(stand, report):
-    for tls in ((False, True) if stand.can["tls"] else (False,)):
+    for tls in (False, True):
         server_side = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         server_side.load_cert_chain(stand.cert, stand.key)
         client_side = ssl.create_default_context(cafile=stand.ca)
         context, word = (client_side, " over TLS") if tls else (None, "")
         scheme = "wss" if tls else "ws"
-        upstreams = [False, True] if stand.can["to-tls"] else [False]
         for compression in (("deflate" if tls else None,) if stand.quick else (None, "deflate")):
-            for up in upstreams:
+            for up in (False, True):
                 more = dict(subprotocols=["one"], process_request=refuse, max_size=None, compression=compression, close_timeout=3)
                 async with serve(behave, "127.0.0.1", 0, ssl=server_side if tls else None, **more) as direct, \
                         serve(behave, "127.0.0.1", 0, ssl=server_side if up else None, **more) as behind:
@@ -249,11 +248,7 @@ class Extended:
 
 def sockets(stand, report):
     report.begin("websockets")
-    if not stand.can["tls"]:
-        report.skip("over TLS and on HTTP/2: `check` refuses listen[].tls")
     asyncio.run(over_one(stand, report))
-    if not stand.can["tls"]:
-        return
     direct = Extended(stand, stand.server.tls).converse()
     report.check(direct.get("close"), "on HTTP/2, directly", direct)
     for upstream, front in stand.fronts.items():

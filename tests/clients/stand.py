@@ -1,4 +1,4 @@
-"""What these tests stand on: certificates, servers, the proxy in front of them, and what the binary can do."""
+"""What these tests stand on: certificates, servers, and the proxy in front of them."""
 
 import os
 import shutil
@@ -40,17 +40,12 @@ class Server:
 
 
 class Stand(Lab):
-    """A lab with certificates, and with what the binary says of its own abilities."""
+    """A lab with certificates."""
 
     def __init__(self, binary, report, quick, tools):
         super().__init__(binary, report, quick)
         self.tools = tools
         self.ca, self.cert, self.key = certificates(self.folder)
-        self.can = {
-            "tls": self.takes(f'listen: [{{ address: "127.0.0.1:0", tls: {{ certificates: [{{ cert: {self.cert}, key: {self.key} }}] }} }}]'),
-            "to-tls": self.takes("backends: { one: https://127.0.0.1:1 }"),
-            "to-h2c": self.takes("backends: { one: h2c://127.0.0.1:1 }"),
-        }
 
     def hypercorn(self):
         """Starts the application under a real server: HTTP/1.1 and h2c on one port, both over TLS on the other."""
@@ -73,7 +68,7 @@ class Stand(Lab):
         if candidate:
             rules += (f"backends: {{ new: {candidate} }}\nslices:\n"
                       "  - { name: all, match: /, to: new, stage: shadow, shadow: { rate: none } }\n")
-        return self.proxy(rules, tls=(self.cert, self.key) if self.can["tls"] else None)
+        return self.proxy(rules, tls=(self.cert, self.key))
 
 
 def needed(command, package):

@@ -22,19 +22,16 @@ def stalled(lab, report):
     _, stalling = lab.origin("legacy", "stall")
     _, bulk = lab.origin("candidate", "bulk")
     _, reads = Books(lab).origin("reads")
-    header = lab.takes('listen: [{ address: "127.0.0.1:0", timeouts: { header: 1s } }]')
     slow = "timeouts: { connect: 1s, response: 1s, idle: 1s }"
     text = (f"legacy: {{ endpoints: [http://127.0.0.1:{stalling}], {slow} }}\n"
             f"backends: {{ reads: {{ endpoints: [http://127.0.0.1:{reads}], {slow} }}, bulk: {{ endpoints: [http://127.0.0.1:{bulk}], {slow} }}, full: {{ endpoints: [http://127.0.0.1:{full_port()}], {slow} }} }}\nslices:\n"
             "  - { name: late, match: /late, to: bulk, stage: retired }\n  - { name: big, match: /big, to: bulk, stage: retired }\n"
             "  - { name: put, match: /put, to: reads, stage: retired }\n  - { name: full, match: /full, to: full, stage: retired }\n")
     proxy = lab.proxy(text)
-    proxy.head = proxy.head.replace(f'"127.0.0.1:{proxy.data}"', f'"127.0.0.1:{proxy.data}", timeouts: {{ idle: 1s, body: 1s{", header: 1s" if header else ""} }}')
+    proxy.head = proxy.head.replace(f'"127.0.0.1:{proxy.data}"', f'"127.0.0.1:{proxy.data}", timeouts: {{ idle: 1s, body: 1s, header: 1s }}')
     proxy.write(text)
     proxy.stop()
     proxy.run()
-    if not header:
-        report.skip("timeouts.header: `check` refuses it; `idle` stands for it")
     cases = {
         "a connection without a word": (b"", b"", None), "half a head": (b"GET / HT", b"", b"408"), "a head, byte by byte": (b"GET / HTTP/1.1\r\nX: ", b"drip", b"408"),
         "half an upload": (b"PUT /put/1 HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nxx", b"", b"408"),
@@ -48,7 +45,7 @@ def stalled(lab, report):
         wanted = cases[name][2]
         # Where an answer ends a request, the connection may go on and be idle for its time.
         room = 2 * TIMEOUT + 1 if name.startswith("an application that") else TIMEOUT + 1
-        good = took < room + 0.3 and (wanted is None or not said or wanted in said[:15]) and not (wanted == b"504" and wanted not in said[:15])
+        good = took < room + 0.3 and (wanted is None or wanted in said[:15])
         report.check(good, f"{name}: cut within timeout + 1 s", f"after {took:.2f} s, {said[:30]!r}")
     took = unread(proxy)
     report.check(took < 2 * TIMEOUT + 2, "a client that does not read its answer: cut, the application's connection too", f"after {took:.1f} s")
@@ -110,12 +107,9 @@ def overload(lab, report):
     """Twice what the application can take: goodput stays, and what is not admitted is told so at once."""
     report.begin("overload")
     slots, pause = 20, 0.05
-    key = f"max_inflight: {slots}"
-    if not lab.takes(f"backends: {{ one: {{ endpoints: [http://127.0.0.1:1], {key} }} }}"):
-        return report.skip("max_inflight: `check` refuses it")
     books = Books(lab)
     _, legacy = books.origin("legacy", f"served:{int(pause * 1000)}:{slots}")
-    proxy = lab.proxy(f"legacy: {{ endpoints: [http://127.0.0.1:{legacy}], {key} }}\n")
+    proxy = lab.proxy(f"legacy: {{ endpoints: [http://127.0.0.1:{legacy}], max_inflight: {slots} }}\n")
     seconds = 4 if lab.quick else 15
     books.load(proxy.data, rate=10_000, processes=2, connections=slots // 2)
     time.sleep(seconds)
@@ -131,8 +125,8 @@ def overload(lab, report):
     if not refused:
         return report.check(False, "what is not admitted is refused", ways)
     report.check(not ways.get("503"), "every refusal says when to come again", ways)
-    late = sorted(refused)[int(len(refused) * 0.99)]
-    report.check(late < 0.005 or lab.quick, "what is not admitted is told in less than 5 ms", f"{len(refused)} refusals, median {statistics.median(refused) * 1e3:.1f} ms, p99 {late * 1e3:.1f} ms, "
+    late, bound = sorted(refused)[int(len(refused) * 0.99)], 0.025 if lab.quick else 0.005  # --quick runs beside whatever else runs
+    report.check(late < bound, f"what is not admitted is told in less than {bound * 1e3:.0f} ms", f"{len(refused)} refusals, median {statistics.median(refused) * 1e3:.1f} ms, p99 {late * 1e3:.1f} ms, "
                  "as a Python client sees it")
     return proxy.stop()
 

@@ -100,16 +100,6 @@ http {{ access_log off; keepalive_requests 100000000; default_type application/j
             sys.exit("nginx does not start")
         return port
 
-    def takes(self, more):
-        """Whether the binary's `check` takes a key; a refusal for another reason than its version ends all."""
-        path = os.path.join(self.folder, "check.yaml")
-        with open(path, "w") as file:
-            file.write(f"legacy: http://127.0.0.1:1\n{more}\n")
-        done = subprocess.run([self.binary, "check", "--config", path], capture_output=True, text=True, timeout=20)
-        if done.returncode and "E009" not in done.stdout + done.stderr and "E012" not in done.stdout + done.stderr:
-            sys.exit(f"`check` refuses what these tests need:\n{done.stdout}{done.stderr}")
-        return done.returncode == 0
-
     def proxy(self, rules, **more):
         return Proxy(self, rules, **more)
 

@@ -38,7 +38,7 @@ ALL = {
     "origin-restarts": origin_faults.restarting, "origin-fails": origin_faults.failing, "origin-idle": origin_faults.idle_closing,
     "reloads": origin_faults.reloads, "drain": origin_faults.drained, "candidate-books": origin_faults.candidates,
     "dns": around_faults.names, "clock": around_faults.clock, "rules-cut": around_faults.truncated, "store-slow": around_faults.slow_store,
-    "queue-full": around_faults.queue_full, "floods": around_faults.floods, "comparer-panics": around_faults.comparer,
+    "queue-full": around_faults.queue_full, "floods": around_faults.floods,
     "stalled": bounds.stalled, "overload": bounds.overload, "crowd": bounds.crowd,
 }
 

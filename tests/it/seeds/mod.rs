@@ -1,6 +1,5 @@
 //! The seeds of the fuzzer, as a plain test: what must hold for any bytes holds for these.
 
-#[path = "../../fuzz/targets.rs"]
 mod targets;
 
 use std::fs;
@@ -8,7 +7,7 @@ use std::path::Path;
 
 #[test]
 fn what_must_hold_for_any_bytes_holds_for_the_seeds() {
-    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/seeds");
     let mut runs = 0;
     for (name, target) in [
         ("head", targets::head as fn(&[u8])),

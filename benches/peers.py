@@ -8,6 +8,7 @@
   peers.py mirror [--proxy PATH]                    every request copied, at a fixed rate
   peers.py p99    [--proxy PATH]                    what mirroring does to the slowest live answers
   peers.py p99 --candidate dead|stalled|huge        the same with a candidate that is ill
+  peers.py train [--proxy PATH]                     measures nothing: a little of all of it, for scripts/build
 
 All proxies share core 0, load and origins core 1, and none writes an access log. A round drives every arm once; the first round is
 thrown away. Figures are medians over rounds; a ratio has a 95 % interval, bootstrapped over rounds. The
@@ -180,7 +181,7 @@ def sizes(lab, args):
     need_proxy(args)
     process, port, _, _ = lab.peer_nginx()
     arms = {"nginx": (process, port), "supplant": lab.supplant("supplant", "legacy"), "supplant-again": lab.supplant("again", "legacy")}
-    post = lab.write("post.lua", 'wrk.method = "POST"\nwrk.body = string.rep("x", 10240)\nwrk.headers["Content-Type"] = "text/plain"\n')
+    post = lab.upload()
     every, found = {}, MET
     for what, path, script, limit in (("10 KiB", "/10k", None, 0.7), ("POST of 10 KiB", "/echo", post, 0.7), ("100 KiB", "/100k", None, 1.0), ("1 MiB", "/1m", None, 1.0)):
         say(f"\n{what}")
@@ -283,7 +284,21 @@ def p99(lab, args):
     return rows, verdict(failed, void, upper < room)
 
 
-ARMS = {"plain": plain, "sizes": sizes, "h2": h2, "slices": slices, "mirror": mirror, "p99": p99}
+def train(lab, args):
+    """Gives an instrumented binary what it will be asked: small and large answers, uploads, HTTP/2, copies."""
+    need_proxy(args)
+    tls = free_port()
+    port, post = lab.supplant("train", "legacy", tls=tls)[1], lab.upload()
+    for path, script in (("/small", None), ("/10k", None), ("/echo", post), ("/100k", None)):
+        closed_loop(port, args.seconds, path, script)
+    closed_loop_h2(tls, args.seconds)
+    shadowed = lab.supplant("train-copies", "shadow")[1]
+    closed_loop(shadowed, args.seconds)
+    closed_loop(shadowed, args.seconds, "/10k")
+    return {}, MET
+
+
+ARMS = {"plain": plain, "sizes": sizes, "h2": h2, "slices": slices, "mirror": mirror, "p99": p99, "train": train}
 
 
 def main():

@@ -244,6 +244,10 @@ class Lab:
             file.write(text)
         return path
 
+    def upload(self):
+        """Returns the script with which wrk posts 10 KiB."""
+        return self.write("post.lua", 'wrk.method = "POST"\nwrk.body = string.rep("x", 10240)\nwrk.headers["Content-Type"] = "text/plain"\n')
+
     def run(self, name, command, core):
         process = Process(command, core, os.path.join(self.folder, f"{name}.log"))
         self.started.append(process)

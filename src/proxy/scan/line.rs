@@ -141,18 +141,12 @@ fn absolute(bytes: &[u8], start: usize, line: &mut Line) -> Result<Option<usize>
 fn version(bytes: &[u8], at: usize) -> Result<Option<bool>, Reason> {
     let rest = bytes.get(at..).unwrap_or_default();
     let Some((version, end)) = rest.split_at_checked(8).filter(|(_, end)| end.len() >= 2) else {
-        return match rest.iter().position(|b| *b < b' ') {
-            None => Ok(None),
-            Some(end) => odd(bytes, at + end, Reason::VersionForm, Reason::VersionForm),
-        };
+        return no_version(bytes, at).map(|_| None);
     };
     let old = match version {
         b"HTTP/1.1" => false,
         b"HTTP/1.0" => true,
-        [b'H', b'T', b'T', b'P', b'/', a, b'.', b] if a.is_ascii_digit() && b.is_ascii_digit() => {
-            return Err(Reason::Version);
-        }
-        _ => return Err(Reason::VersionForm),
+        _ => return Err(no_version(bytes, at)?),
     };
     match end {
         [b'\r', b'\n', ..] => Ok(Some(old)),
@@ -160,6 +154,24 @@ fn version(bytes: &[u8], at: usize) -> Result<Option<bool>, Reason> {
         [b'\n', ..] => Err(Reason::BareLf),
         _ => Err(Reason::VersionForm),
     }
+}
+
+/// Says what is wrong where neither version that may pass is, whichever of its bytes are there: what
+/// a control byte is comes first, so that pieces and the whole are refused alike.
+#[cold]
+fn no_version(bytes: &[u8], at: usize) -> Result<Reason, Reason> {
+    let rest = bytes.get(at..).unwrap_or_default();
+    let version = rest.get(..8).unwrap_or(rest);
+    if let Some(control) = version.iter().position(|b| *b < b' ') {
+        let more: Option<()> = odd(bytes, at + control, Reason::VersionForm, Reason::VersionForm)?;
+        debug_assert!(more.is_none());
+    }
+    Ok(match version {
+        [b'H', b'T', b'T', b'P', b'/', a, b'.', b] if a.is_ascii_digit() && b.is_ascii_digit() => {
+            Reason::Version
+        }
+        _ => Reason::VersionForm,
+    })
 }
 
 /// Says what is wrong with the byte at a place where it cannot be: `other` if it is no control byte,

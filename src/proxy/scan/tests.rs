@@ -354,6 +354,29 @@ proptest! {
 }
 
 #[test]
+fn a_bad_version_is_refused_alike_wherever_it_is_cut() {
+    for line in [
+        &b"GET / \0 HTTP/1.1\r\n"[..],
+        b"GET / HTTP\r/1.1\r\n",
+        b"GET / HT\n\r\n\r\nrest",
+        b"GET / HTTP/2.0\0\r\n",
+        b"GET / HTTP/1.1x\r\n",
+        b"GET / HTTP/3\r\n\r\n...",
+    ] {
+        let Rest::Refused(whole) = scan_all(line).2 else {
+            panic!("{line:?} passed");
+        };
+        for cut in 1..line.len() {
+            let told = scan_in_pieces(line, &[cut]).2;
+            assert!(
+                matches!(told, Rest::Refused(reason) if reason == whole),
+                "{line:?} cut at {cut}: {told:?}, not {whole:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_proxy_header_says_who_the_client_is() {
     let client = |bytes: &[u8]| proxied(bytes).map(|p| p.map(|p| (p.len, p.client)));
     let line = b"PROXY TCP4 192.0.2.1 192.0.2.2 5000 80\r\nGET";

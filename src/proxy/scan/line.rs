@@ -163,7 +163,12 @@ fn no_version(bytes: &[u8], at: usize) -> Result<Reason, Reason> {
     let rest = bytes.get(at..).unwrap_or_default();
     let version = rest.get(..8).unwrap_or(rest);
     if let Some(control) = version.iter().position(|b| *b < b' ') {
-        let more: Option<()> = odd(bytes, at + control, Reason::VersionForm, Reason::VersionForm)?;
+        let more: Option<()> = odd(
+            bytes,
+            at + control,
+            Reason::VersionForm,
+            Reason::VersionForm,
+        )?;
         debug_assert!(more.is_none());
     }
     Ok(match version {

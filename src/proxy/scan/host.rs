@@ -51,6 +51,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_port_is_no_part_of_a_name() {
+        for (host, name) in [
+            ("a.example", "a.example"),
+            ("a.example:8443", "a.example"),
+            ("[::1]:8443", "[::1]"),
+            ("[::1]", "[::1]"),
+            ("192.0.2.1:1", "192.0.2.1"),
+        ] {
+            assert_eq!(split(host.as_bytes()).0, name.as_bytes());
+        }
+    }
+
+    #[test]
     fn a_host_is_a_name_or_an_address_with_an_optional_port() {
         for good in [
             "a",

@@ -140,39 +140,33 @@ fn absolute(bytes: &[u8], start: usize, line: &mut Line) -> Result<Option<usize>
 #[inline]
 fn version(bytes: &[u8], at: usize) -> Result<Option<bool>, Reason> {
     let rest = bytes.get(at..).unwrap_or_default();
-    let Some((version, end)) = rest.split_at_checked(8).filter(|(_, end)| end.len() >= 2) else {
-        return no_version(bytes, at).map(|_| None);
-    };
-    let old = match version {
-        b"HTTP/1.1" => false,
-        b"HTTP/1.0" => true,
-        _ => return Err(no_version(bytes, at)?),
-    };
-    match end {
-        [b'\r', b'\n', ..] => Ok(Some(old)),
-        [b'\r', ..] => Err(Reason::BareCr),
-        [b'\n', ..] => Err(Reason::BareLf),
-        _ => Err(Reason::VersionForm),
+    match rest.get(..10) {
+        Some(b"HTTP/1.1\r\n") => Ok(Some(false)),
+        Some(b"HTTP/1.0\r\n") => Ok(Some(true)),
+        _ => no_version(bytes, at),
     }
 }
 
-/// Says what is wrong where neither version that may pass is, whichever of its bytes are there: what
-/// a control byte is comes first, so that pieces and the whole are refused alike.
+/// Says what is wrong with a version; nothing if it is not all there. A control byte comes first, so that
+/// pieces and the whole are refused alike.
 #[cold]
-fn no_version(bytes: &[u8], at: usize) -> Result<Reason, Reason> {
+fn no_version<T>(bytes: &[u8], at: usize) -> Result<Option<T>, Reason> {
     let rest = bytes.get(at..).unwrap_or_default();
     let version = rest.get(..8).unwrap_or(rest);
     if let Some(control) = version.iter().position(|b| *b < b' ') {
-        let more: Option<()> = odd(
-            bytes,
-            at + control,
-            Reason::VersionForm,
-            Reason::VersionForm,
-        )?;
-        debug_assert!(more.is_none());
+        let form = Reason::VersionForm;
+        return odd(bytes, at + control, form, form);
     }
-    Ok(match version {
-        [b'H', b'T', b'T', b'P', b'/', a, b'.', b] if a.is_ascii_digit() && b.is_ascii_digit() => {
+    let Some([first, _]) = rest.get(8..10) else {
+        return Ok(None);
+    };
+    Err(match (version, first) {
+        (b"HTTP/1.1" | b"HTTP/1.0", b'\r') => Reason::BareCr,
+        (b"HTTP/1.1" | b"HTTP/1.0", b'\n') => Reason::BareLf,
+        (b"HTTP/1.1" | b"HTTP/1.0", _) => Reason::VersionForm,
+        ([b'H', b'T', b'T', b'P', b'/', a, b'.', b], _)
+            if a.is_ascii_digit() && b.is_ascii_digit() =>
+        {
             Reason::Version
         }
         _ => Reason::VersionForm,

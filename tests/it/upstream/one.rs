@@ -25,6 +25,16 @@ fn beat(pool: &Rc<Pool>) {
     });
 }
 
+/// Posts so often: each is answered, and one endpoint of two comes to be left alone.
+async fn one_of_two_is_left_alone(pool: &Pool, backend: &Backend, count: usize) {
+    for number in 0..count {
+        let answer = Ask::post("/", &[b"x"]).answer(pool, backend).await;
+        assert!(answer.is_ok(), "{number}: {answer:?}");
+    }
+    let wellness = backend.wellness();
+    assert_eq!((wellness.well, wellness.ejected), (1, 1));
+}
+
 /// Sends a GET that may take 100 ms.
 async fn hurried(pool: &Pool, backend: &Backend) -> Result<Sent, ErrorKind> {
     let mut make = || {
@@ -204,13 +214,7 @@ fn an_endpoint_that_cannot_be_reached_is_left_alone_and_costs_no_request() {
     on_thread(async {
         let pool = Pool::new(8);
         let backend = backend(vec![gone(), origin.endpoint()], |_| {});
-        for number in 0..40 {
-            let ask = Ask::post("/", &[b"x"]);
-            let answer = ask.answer(&pool, &backend).await;
-            assert!(answer.is_ok(), "{number}: {answer:?}");
-        }
-        let wellness = backend.wellness();
-        assert_eq!((wellness.well, wellness.ejected), (1, 1));
+        one_of_two_is_left_alone(&pool, &backend, 40).await;
     });
     assert_eq!(origin.acted().len(), 40);
 }
@@ -584,12 +588,7 @@ fn an_endpoint_that_closes_every_new_connection_is_left_alone_and_costs_no_reque
         });
         let pool = Pool::new(8);
         let backend = backend(vec![closing, origin.endpoint()], |_| {});
-        for number in 0..30 {
-            let answer = Ask::post("/", &[b"x"]).answer(&pool, &backend).await;
-            assert!(answer.is_ok(), "{number}: {answer:?}");
-        }
-        let wellness = backend.wellness();
-        assert_eq!((wellness.well, wellness.ejected), (1, 1));
+        one_of_two_is_left_alone(&pool, &backend, 30).await;
     });
     assert_eq!(origin.acted().len(), 30);
 }

@@ -37,6 +37,11 @@ async fn one_of_two_is_left_alone(pool: &Pool, backend: &Backend, count: usize) 
 
 /// Sends a GET that may take 100 ms.
 async fn hurried(pool: &Pool, backend: &Backend) -> Result<Sent, ErrorKind> {
+    within(Duration::from_millis(100), pool, backend).await
+}
+
+/// Sends a GET that may take so long.
+async fn within(response: Duration, pool: &Pool, backend: &Backend) -> Result<Sent, ErrorKind> {
     let mut make = || {
         let mut request = Request::new(Outgoing::Empty);
         request.headers_mut().insert("host", "a".parse().unwrap());
@@ -45,7 +50,7 @@ async fn hurried(pool: &Pool, backend: &Backend) -> Result<Sent, ErrorKind> {
     let plan = Plan {
         repeatable: true,
         progress: None,
-        response: Duration::from_millis(100),
+        response,
         now: Instant::now(),
     };
     let sent = pool.send(backend, plan, &mut make).await;
@@ -392,20 +397,9 @@ fn a_stalled_application_costs_its_time_and_is_not_asked_again() {
             backend(vec![origin.endpoint()], |_| {}),
         );
         beat(&pool);
-        let mut make = || {
-            let mut request = Request::new(Outgoing::Empty);
-            request.headers_mut().insert("host", "a".parse().unwrap());
-            request
-        };
-        let plan = Plan {
-            repeatable: true,
-            progress: None,
-            response: Duration::from_millis(200),
-            now: Instant::now(),
-        };
         let start = Instant::now();
-        let failed = pool.send(&backend, plan, &mut make).await.unwrap_err();
-        assert_eq!(failed.kind, ErrorKind::ResponseTimeout);
+        let failed = within(Duration::from_millis(200), &pool, &backend).await;
+        assert_eq!(failed.unwrap_err(), ErrorKind::ResponseTimeout);
         assert!(start.elapsed() < Duration::from_millis(600));
     });
     assert_eq!(origin.acted().len(), 1);

@@ -352,10 +352,12 @@ fn several_endpoints_take_turns_and_one_that_is_gone_is_passed_over() {
         two.url()
     );
     let proxy = Proxy::start(&rules);
-    for _ in 0..30 {
+    // So many that chance keeps one below a third about once in a million runs; of thirty, one in twenty.
+    for _ in 0..200 {
         assert_eq!(Client::get(proxy.data, "/").status, 200);
     }
-    assert!(one.seen().len() >= 10 && two.seen().len() >= 10);
+    let seen = (one.seen().len(), two.seen().len());
+    assert!(seen.0 >= 66 && seen.1 >= 66, "{seen:?}");
 }
 
 #[test]
